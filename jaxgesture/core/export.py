@@ -1,0 +1,89 @@
+"""Exported models: a folder with `weights.npz` and `model.json`, free of optimiser and Orbax."""
+
+import json
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgesture.core import checkpoint, tree
+from jaxgesture.core import config as configuration
+from jaxgesture.core.errors import UserError
+from jaxgesture.core.state import Network
+from jaxgesture.core.types import PyTree
+
+FILE = "model.json"
+WEIGHTS = "weights.npz"
+
+
+def save(folder: str | os.PathLike, stage: str, variables: PyTree, config: Any) -> None:
+    """Writes variables and the model's configuration; each file appears whole or not at all.
+
+    Args:
+      folder: created if missing.
+      stage: "animation" or "motion".
+      variables: nested dictionaries of arrays.
+      config: the model's dataclass.
+
+    Raises:
+      UserError: if the folder cannot be written.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    description = {"stage": stage, "model": configuration.section(config)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{WEIGHTS}.tmp"
+        with temporary.open("wb") as file:
+            np.savez(file, **{k: np.asarray(v) for k, v in tree.flatten(variables).items()})
+        temporary.replace(folder / WEIGHTS)
+        temporary = folder / f".{FILE}.tmp"
+        temporary.write_text(json.dumps(description, indent=2) + "\n")
+        temporary.replace(folder / FILE)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror}; choose another folder"
+        ) from error
+
+
+def load(folder: str | os.PathLike, stage: str) -> tuple[PyTree, dict[str, Any]]:
+    """Reads what `save` wrote: the variables as JAX arrays, and the model's configuration.
+
+    Raises:
+      UserError: if a file is missing or damaged, or belongs to another stage.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    try:
+        description = json.loads((folder / FILE).read_text())
+        with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
+            variables = {name: jnp.asarray(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{folder} is not a whole exported model ({error}); export it again"
+        ) from error
+    _check_stage(folder, description.get("stage"), stage)
+    return tree.unflatten(variables), description["model"]
+
+
+def restore_trained(
+    workdir: str | os.PathLike, name: str, stage: str
+) -> tuple[Network, dict[str, Any]]:
+    """The network of a training run's newest checkpoint, and its meta.
+
+    Raises:
+      UserError: if the folder is missing, holds no checkpoint, or is of the other stage.
+    """
+    folder = pathlib.Path(workdir).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; give the --workdir of a training run")
+    networks, meta = checkpoint.restore_networks(folder)
+    _check_stage(folder, meta.get("stage"), stage)
+    return jax.tree.map(jnp.asarray, networks[name]), meta
+
+
+def _check_stage(folder: pathlib.Path, found: Any, wanted: str) -> None:
+    if found != wanted:
+        raise UserError(f"{folder} holds a model of {found!r}; give one of {wanted!r}")

@@ -1,0 +1,64 @@
+"""What a checkpoint says of the run that wrote it, and whether another run may go on from it."""
+
+import importlib.metadata
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxgesture.core import config
+from jaxgesture.core.errors import UserError
+
+PACKAGES = ("jaxgesture", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+# A message is one line: more keys than this are only counted.
+SHOWN = 6
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages a result depends on."""
+    found = {"python": sys.version.split()[0]}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def make(stage: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the meta of a checkpoint: what the stage gives, its name, and the versions."""
+    return {**given, "stage": stage, "versions": versions()}
+
+
+def check(
+    stored: Mapping[str, Any],
+    stage: str,
+    given: Mapping[str, Any],
+    workdir: pathlib.Path,
+    free: Sequence[str],
+) -> None:
+    """Checks that a stored meta is that of this stage and configuration.
+
+    Args:
+        stored: meta of a checkpoint in the workdir.
+        stage: name of the stage that wants to go on from it.
+        given: the stage's own meta; "config" is compared.
+        workdir: for the message.
+        free: sections or keys of the configuration that may differ.
+
+    Raises:
+        UserError: naming the keys that differ, with both values.
+    """
+    if stored["stage"] != stage:
+        raise UserError(
+            f"{workdir} is the workdir of stage {stored['stage']!r}, not {stage!r}; "
+            "use another --workdir"
+        )
+    changed = config.differences(stored.get("config", {}), given.get("config", {}), free)
+    if changed:
+        listed = [f"{key} was {old!r}, now {new!r}" for key, (old, new) in changed.items()]
+        more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+        raise UserError(
+            f"{workdir} was trained with another configuration: {'; '.join(listed[:SHOWN])}{more}; "
+            "set them back, or use another --workdir"
+        )

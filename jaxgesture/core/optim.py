@@ -1,0 +1,121 @@
+"""Optimisers and learning-rate schedules, made from one configuration section."""
+
+import dataclasses
+
+import optax
+
+from jaxgesture.core.adan import adan
+from jaxgesture.core.errors import UserError
+
+OPTIMIZERS = ("adam", "adamw", "adan", "sgd")
+SCHEDULES = ("constant", "cosine", "step")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    """How parameters are updated.
+
+    Attributes:
+        name: "adam", "adamw", "adan" or "sgd" (with momentum `b1`).
+        learning_rate: the peak rate.
+        b1: decay of the first moment; for "adan" the weight of the newest gradient.
+        b2: decay of the second moment; for "adan" the weight of the newest gradient change.
+        b3: for "adan" only, the weight of the newest squared gradient.
+        eps: added to the root of the second moment.
+        weight_decay: decoupled for "adamw", proximal for "adan"; the others take none.
+        clip_norm: gradients are scaled down to this global norm; 0 leaves them alone.
+        schedule: "constant", "cosine" (to `final_fraction` of the peak at the last step) or
+            "step" (times `decay_factor` at each of `boundaries`).
+        warmup_steps: steps of linear growth from 0, before the schedule starts.
+        boundaries: steps, counted from the start of training, of the "step" schedule.
+        decay_factor: see `schedule`.
+        final_fraction: see `schedule`.
+        ema_decay: weight of the old value in the running average of the parameters, the one
+            that is used after training; 0 keeps no average.
+    """
+
+    name: str = "adam"
+    learning_rate: float = 2e-4
+    b1: float = 0.9
+    b2: float = 0.999
+    b3: float = 0.01
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    boundaries: tuple[int, ...] = ()
+    decay_factor: float = 0.1
+    final_fraction: float = 0.0
+    ema_decay: float = 0.0
+
+
+def make_schedule(config: OptimConfig, total_steps: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the number of steps already done.
+
+    Raises:
+        UserError: for an unknown schedule, or a warm-up longer than the training.
+    """
+    rate, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "constant":
+        schedule = optax.constant_schedule(rate)
+    elif config.schedule == "cosine":
+        if warmup >= total_steps:
+            raise UserError(
+                f"optim.warmup_steps={warmup} leaves nothing of train.steps={total_steps} for the "
+                "cosine schedule; lower optim.warmup_steps or train longer"
+            )
+        schedule = optax.cosine_decay_schedule(rate, total_steps - warmup, config.final_fraction)
+    elif config.schedule == "step":
+        scales = {boundary - warmup: config.decay_factor for boundary in config.boundaries}
+        if min(scales, default=1) <= 0:
+            raise UserError(
+                f"optim.boundaries={config.boundaries} must lie after "
+                f"optim.warmup_steps={warmup}; move the boundary or shorten the warm-up"
+            )
+        schedule = optax.piecewise_constant_schedule(rate, scales)
+    else:
+        raise UserError(
+            f"optim.schedule={config.schedule!r} is not known; use one of {', '.join(SCHEDULES)}"
+        )
+    if not warmup:
+        return schedule
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), schedule], [warmup])
+
+
+def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTransformation:
+    """Returns the optimiser, schedule and clipping included; its updates are added to parameters.
+
+    Raises:
+        UserError: for an unknown name, or a weight decay the optimiser does not have.
+    """
+    rate = make_schedule(config, total_steps)
+    if config.weight_decay and config.name in ("adam", "sgd"):
+        raise UserError(
+            f"optim.weight_decay={config.weight_decay} has no effect with "
+            f"optim.name={config.name!r}; use adamw or adan, or set it to 0"
+        )
+    if config.name == "adam":
+        optimizer = optax.adam(rate, config.b1, config.b2, config.eps)
+    elif config.name == "adamw":
+        optimizer = optax.adamw(
+            rate, config.b1, config.b2, config.eps, weight_decay=config.weight_decay
+        )
+    elif config.name == "adan":
+        optimizer = adan(
+            rate,
+            b1=config.b1,
+            b2=config.b2,
+            b3=config.b3,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+        )
+    elif config.name == "sgd":
+        optimizer = optax.sgd(rate, momentum=config.b1 or None)
+    else:
+        raise UserError(
+            f"optim.name={config.name!r} is not known; use one of {', '.join(OPTIMIZERS)}"
+        )
+    if config.clip_norm:
+        return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    return optimizer
