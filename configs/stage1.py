@@ -1,0 +1,80 @@
+"""Stage 1, the base model: `jaxgesture train --config=configs/stage1.py:PRESET[,WORD ...]`.
+
+Presets
+  paper  the published sizes, 256 pixels, 210.65 M parameters. Optimisation is not published; the
+         values are those of the nearest published system (S2G-MDDiffusion).
+  small  128 pixels: for one GPU or a Colab. Not yet trained by anybody.
+  debug  64 pixels, 12.7 M parameters: learns on two CPU cores.
+
+Words
+  no_deviation, no_enhancer, no_motion_decoder: the ablations of the paper's Table 3.
+"""
+
+from jaxgesture.animation.train import SECTIONS
+from jaxgesture.core import config as configuration
+
+S2G = {  # not published; from S2G-MDDiffusion: 200 epochs x 50 repeats, batch 20
+    "data.batch_size": 20,
+    "data.augment.flip": 0.5,
+    "optim.name": "adam",
+    "optim.learning_rate": 2e-4,
+    "optim.b1": 0.5,
+    "optim.clip_norm": 10.0,
+    "optim.schedule": "step",
+    "optim.boundaries": (200_000, 350_000, 450_000),
+    "train.steps": 1_000_000,
+    "train.log_every": 100,
+    "train.eval_every": 5_000,
+    "checkpoint.every_steps": 2_000,
+}
+PRESETS = {
+    "paper": {**S2G, "model.dtype": "bfloat16"},
+    "small": {
+        **S2G,
+        "model.size": 128,
+        "model.encoder_widths": (32, 64, 128, 256),
+        "model.enhancer_blocks": 2,
+        "model.enhancer_widths": (384, 512),
+        "model.extractor_stem": 32,
+        "model.extractor_widths": (128, 256, 512),
+        "model.extractor_blocks": (2, 2, 3),
+        "model.head_gain": 4.0,
+        "model.motion_widths": (32, 64, 128, 256, 192, 128, 64, 32),
+        "model.motion_blocks": 2,
+        "model.decoder_blocks": 4,
+        "model.decoder_widths": (256, 128, 64),
+        "model.dtype": "bfloat16",
+        "optim.boundaries": (80_000,),
+        "train.steps": 100_000,
+    },
+    "debug": {
+        "data.batch_size": 8,
+        "data.augment.crop": 0.1,
+        "model.size": 64,
+        # Multiples of 16 at full resolution: a CPU is up to ten times slower at 24 channels.
+        "model.encoder_widths": (16, 32, 64, 128),
+        "model.enhancer_blocks": 2,
+        "model.enhancer_widths": (192, 256),
+        "model.extractor_stem": 32,
+        "model.extractor_widths": (64, 128, 256),
+        "model.extractor_blocks": (1, 1, 2),
+        "model.head_gain": 4.0,
+        "model.motion_widths": (32, 64, 128, 256, 128, 64, 64, 32),
+        "model.motion_blocks": 1,
+        "model.decoder_blocks": 4,
+        "model.decoder_widths": (128, 32, 16),
+        "loss.squared": 2.0,
+        "optim.learning_rate": 1e-3,
+        "optim.clip_norm": 10.0,
+        "train.steps": 1_500,
+        "train.eval_every": 250,
+        "checkpoint.every_steps": 250,
+    },
+}
+WORDS = {
+    "no_deviation": {"model.deviation": False},
+    "no_enhancer": {"model.enhancer": False},
+    "no_motion_decoder": {"model.motion_decoder": False},
+}
+
+get_config = configuration.presets(SECTIONS, PRESETS, WORDS)

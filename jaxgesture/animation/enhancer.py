@@ -1,0 +1,49 @@
+"""Feature enhancer (arXiv 2409.17674, eq. 2): residual blocks and a small U-Net."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxgesture.animation.config import AnimationConfig
+from jaxgesture.core.types import Array, Float
+from jaxgesture.layers.blocks import ResidualBlock, ResizeBlock
+from jaxgesture.layers.conv import Conv
+from jaxgesture.layers.norm import GroupNorm
+
+RESIDUAL_GROUPS, NARROW_GROUPS, WIDE_GROUPS, OUTPUT_GROUPS = 16, 8, 16, 12
+
+
+class UNet(nn.Module):
+    """Two levels down, one block, two levels up with concatenated shortcuts."""
+
+    config: AnimationConfig
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Returns a map of the input's shape; h and w are multiples of 4."""
+        dtype = jnp.dtype(self.config.dtype)
+        narrow, wide = self.config.enhancer_widths
+
+        def block(name, features, groups, resize):
+            return ResizeBlock(features, groups, resize, dtype=dtype, name=name)
+
+        down_0 = block("down_0", narrow, NARROW_GROUPS, "down")(x)
+        down_1 = block("down_1", wide, WIDE_GROUPS, "down")(down_0)
+        y = block("mid_0", wide, WIDE_GROUPS, "none")(down_1)
+        y = block("up_1", wide, WIDE_GROUPS, "up")(jnp.concatenate((y, down_1), -1))
+        y = block("up_0", narrow, NARROW_GROUPS, "up")(jnp.concatenate((y, down_0), -1))
+        y = nn.relu(GroupNorm(OUTPUT_GROUPS, dtype=dtype, name="out_norm")(y))
+        return Conv(x.shape[-1], dtype=dtype, name="out_conv")(y)
+
+
+class FeatureEnhancer(nn.Module):
+    """Normalised residual blocks, then the U-Net; the result is the enhanced feature f_S."""
+
+    config: AnimationConfig
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Returns the enhanced feature, of the input's shape."""
+        dtype = jnp.dtype(self.config.dtype)
+        for i in range(self.config.enhancer_blocks):
+            x = ResidualBlock(RESIDUAL_GROUPS, dtype=dtype, name=f"res_ms_{i}")(x)
+        return UNet(self.config, name="unet")(x)

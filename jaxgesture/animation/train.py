@@ -1,0 +1,202 @@
+"""Trains the base model: data, step and evaluation joined for the loop."""
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgesture.animation.config import AnimationConfig
+from jaxgesture.animation.losses import LossConfig
+from jaxgesture.animation.model import STAGE, Animation
+from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_step
+from jaxgesture.core import config as configuration
+from jaxgesture.core import loop
+from jaxgesture.core.checkpoint import CheckpointConfig
+from jaxgesture.core.errors import UserError
+from jaxgesture.core.metrics import MetricWriter
+from jaxgesture.core.optim import OptimConfig, make_optimizer
+from jaxgesture.core.sharding import MeshConfig
+from jaxgesture.core.state import TrainState
+from jaxgesture.data import pipeline
+from jaxgesture.data.augment import AugmentConfig
+from jaxgesture.data.datasets import ClipInfo, FrameDataset
+from jaxgesture.evaluation import reconstruction
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """What the base model is trained on.
+
+    Attributes:
+      directory: a dataset made by `jaxgesture prepare`.
+      batch_size: pairs of frames per step, over all devices.
+      seed: of the order and the augmentation.
+      source: "random", any frame of the clip as source, or "first".
+      workers: processes that read ahead; 0 reads with threads.
+      augment: random changes, the same for both frames of a pair.
+    """
+
+    directory: str = ""
+    batch_size: int = 20
+    seed: int = 0
+    source: str = "random"
+    workers: int = 0
+    augment: AugmentConfig = AugmentConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """How the base model is judged while it trains.
+
+    Attributes:
+      split: the clips it is judged on.
+      clips: at most so many of them.
+      frames: driving frames per clip, evenly spread.
+      strips: clips that are drawn as pictures.
+    """
+
+    split: str = "validation"
+    clips: int = 8
+    frames: int = 50
+    strips: int = 2
+
+
+SECTIONS = {
+    "data": DataConfig,
+    "model": AnimationConfig,
+    "loss": LossConfig,
+    "optim": OptimConfig,
+    "train": loop.TrainConfig,
+    "checkpoint": CheckpointConfig,
+    "eval": EvalConfig,
+    "mesh": MeshConfig,
+}
+
+
+def evaluation_clip(dataset: FrameDataset, clip: ClipInfo, frames: int) -> reconstruction.Clip:
+    """A clip with its controls.
+
+    Source and mean frame come from the training part of the same file where there is one; a clip
+    of its own lends its first frame and its own mean.
+    """
+    part = [
+        other
+        for other in (dataset.clips("train") if clip.split != "train" else ())
+        if other.source == clip.source
+    ]
+    reference = part[0] if part else clip
+    first = 0 if part else 1  # never the source itself
+    count = min(frames, clip.frames - first)
+    picks = np.unique(np.linspace(first, clip.frames - 1, max(count, 1)).round().astype(int))
+    images = np.stack([dataset.frame(clip, int(i)) for i in picks])
+    if part:
+        spread = np.unique(np.linspace(0, reference.frames - 1, 200).round().astype(int))
+        mean = np.stack([dataset.frame(reference, int(i)) for i in spread])
+    else:
+        mean = dataset.frames(clip)
+    return reconstruction.Clip(
+        dataset.frame(reference, 0), images, mean.mean(0, dtype=np.float64) / 255.0
+    )
+
+
+def redraw(animation: Animation, source: np.ndarray, driving: np.ndarray, batch: int = 16):
+    """Driving frames uint8 (t, h, w, 3) redrawn from one source image uint8 (h, w, 3)."""
+    code = animation.encode_source(as_image(source))
+    images = []
+    for start in range(0, len(driving), batch):
+        part = driving[start : start + batch]
+        # One shape for all calls: the last batch is filled up.
+        padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
+        features = animation.extract_motion(as_image(padded))
+        images.append(np.asarray(animation.animate(code, features))[: len(part)])
+    return np.concatenate(images)
+
+
+def evaluate(
+    animation: Animation, dataset: FrameDataset, config: EvalConfig
+) -> list[reconstruction.Reconstruction]:
+    """Redraws the validation clips."""
+    clips = [clip for clip in dataset.clips(config.split) if clip.frames > 1]
+    picks = np.unique(np.linspace(0, len(clips) - 1, min(config.clips, len(clips))).astype(int))
+    return [
+        reconstruction.reconstruct(
+            functools.partial(redraw, animation),
+            evaluation_clip(dataset, clips[int(i)], config.frames),
+        )
+        for i in picks
+    ]
+
+
+def train(
+    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None
+) -> TrainState:
+    """Trains, or goes on training, the base model in a work directory.
+
+    Args:
+      config: sections `data model loss optim train checkpoint eval mesh`, as `configs/stage1.py`
+        makes them.
+      workdir: gets checkpoints, metrics, pictures.
+      time_limit_s: stop, save and evaluate after this many seconds.
+
+    Raises:
+      UserError: for a misspelt key, missing data, or a workdir of another configuration.
+    """
+    configuration.check_sections(config, SECTIONS)
+    built: dict[str, Any] = {
+        name: configuration.build(cls, config[name], name=name) for name, cls in SECTIONS.items()
+    }
+    data, model, optim, steps = built["data"], built["model"], built["optim"], built["train"]
+    if not data.directory:
+        raise UserError(
+            "data.directory is empty; prepare a dataset with `jaxgesture prepare` and give it as "
+            "--config.data.directory=DIR"
+        )
+    dataset = FrameDataset(data.directory, size=model.size)
+    batches = pipeline.pairs(
+        dataset,
+        split="train",
+        batch_size=data.batch_size,
+        seed=data.seed,
+        augment=data.augment,
+        source=data.source,
+        workers=data.workers,
+        process=(jax.process_index(), jax.process_count()),
+    )
+    optimizer = make_optimizer(optim, steps.steps)
+    ema_decay = optim.ema_decay or None
+
+    def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
+        if built["eval"].split not in dataset.splits:
+            return {}
+        generator = state.networks[GENERATOR]
+        params = generator.params if generator.ema is None else generator.ema
+        animation = Animation(model, {"params": params, "batch_stats": generator.stats})
+        results = evaluate(animation, dataset, built["eval"])
+        for i, item in enumerate(results[: built["eval"].strips]):
+            writer.image(step, f"reconstruction_{i}", reconstruction.strip(item))
+        return reconstruction.mean_scores(results)
+
+    stage = loop.Stage(
+        name=STAGE,
+        init=make_init(model, optimizer, ema=ema_decay is not None),
+        step=make_step(model, built["loss"], optimizer, ema_decay=ema_decay),
+        evaluate=judge,
+        meta={
+            "config": {name: configuration.section(value) for name, value in built.items()},
+            "dataset_sha256": dataset.sha256,
+        },
+    )
+    free = (*loop.FREE, "data.directory", "data.workers")
+    return loop.run(
+        stage,
+        batches,
+        workdir,
+        steps,
+        built["checkpoint"],
+        built["mesh"],
+        time_limit_s=time_limit_s,
+        free=free,
+    )

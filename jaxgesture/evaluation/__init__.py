@@ -1,0 +1,1 @@
+"""Metrics over arrays, and callables that produce them; knows no model."""

@@ -1,0 +1,84 @@
+"""Reconstruction of driving frames against the controls that any honest table carries.
+
+A model that paints the clip's average and ignores the driving frame beats an unchanged source; it
+does not beat the mean frame, nor itself driven by a wrong frame.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxgesture.evaluation.image import psnr
+
+Redraw = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Clip(NamedTuple):
+    """One clip to reconstruct.
+
+    Attributes:
+      source: the source image, uint8 (h, w, 3).
+      frames: the driving frames, which are also the truth, uint8 (t, h, w, 3).
+      mean: the mean frame used as a control, float (h, w, 3) in [0, 1].
+    """
+
+    source: UInt8[np.ndarray, "h w 3"]
+    frames: UInt8[np.ndarray, "t h w 3"]
+    mean: Float[np.ndarray, "h w 3"]
+
+
+class Reconstruction(NamedTuple):
+    """A clip redrawn: by its true driving frames, and by wrong ones; float (t, h, w, 3)."""
+
+    clip: Clip
+    generated: np.ndarray
+    wrong: np.ndarray
+
+    def scores(self) -> dict[str, float]:
+        """Mean PSNR over the frames in dB, of the model and of the controls."""
+        truth = self.clip.frames.astype(np.float32) / 255.0
+        source = self.clip.source.astype(np.float32) / 255.0
+        own_mean = truth.mean(0)
+        return {
+            "psnr": float(psnr(self.generated, truth).mean()),
+            "psnr_source_unchanged": float(psnr(source[None], truth).mean()),
+            "psnr_mean_frame": float(psnr(self.clip.mean[None], truth).mean()),
+            "psnr_own_mean_frame": float(psnr(own_mean[None], truth).mean()),
+            "psnr_wrong_driving": float(psnr(self.wrong, truth).mean()),
+        }
+
+
+def reconstruct(redraw: Redraw, clip: Clip) -> Reconstruction:
+    """Redraws a clip twice: driven by each frame, and by the frame half the clip away.
+
+    Args:
+      redraw: (source uint8 (h, w, 3), driving uint8 (t, h, w, 3)) -> float (t, h, w, 3) in [0, 1].
+      clip: the clip.
+    """
+    count = len(clip.frames)
+    generated = np.asarray(redraw(clip.source, clip.frames))
+    # The model is the same, so a wrong driving frame gives the picture it gave at that frame.
+    return Reconstruction(clip, generated, np.roll(generated, count // 2, axis=0))
+
+
+def mean_scores(reconstructions: Sequence[Reconstruction]) -> dict[str, float]:
+    """The scores averaged over clips, with the two margins that show what was learned, in dB."""
+    scores = [item.scores() for item in reconstructions]
+    mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
+    mean["above_mean_frame"] = mean["psnr"] - mean["psnr_mean_frame"]
+    mean["above_wrong_driving"] = mean["psnr"] - mean["psnr_wrong_driving"]
+    return mean
+
+
+def strip(item: Reconstruction, columns: int = 8) -> UInt8[np.ndarray, "3*h columns*w 3"]:
+    """Rows: true frames, the source redrawn by them, and by wrong frames; evenly spread."""
+    picks = np.linspace(0, len(item.clip.frames) - 1, columns).round().astype(int)
+    rows = (item.clip.frames, to_pixels(item.generated), to_pixels(item.wrong))
+    return np.concatenate([np.concatenate(list(row[picks]), axis=1) for row in rows], axis=0)
+
+
+def to_pixels(images: Float[np.ndarray, "*b h w 3"]) -> UInt8[np.ndarray, "*b h w 3"]:
+    """Floats in [0, 1] as uint8."""
+    return np.clip(np.rint(np.asarray(images) * 255.0), 0, 255).astype(np.uint8)

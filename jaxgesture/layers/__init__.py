@@ -1,0 +1,1 @@
+"""Layers shared by the networks, written as pure functions first."""
