@@ -1,0 +1,90 @@
+"""Which videos to prepare, what they are called, and which of them are for validation."""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from jaxgesture.core.errors import UserError
+
+SUFFIXES = frozenset(
+    ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+)
+
+
+def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
+    """The files to prepare, by a name relative to what they have in common, in order of name.
+
+    A folder is searched with its subfolders for files with a video suffix; a list is taken whole.
+
+    Raises:
+        UserError: no such file or folder, or no video in it.
+    """
+    if isinstance(videos, str | os.PathLike):
+        root = pathlib.Path(videos)
+        if root.is_dir():
+            found = [
+                pathlib.Path(folder) / name
+                for folder, _, names in os.walk(root)
+                for name in names
+                if pathlib.Path(name).suffix.lower() in SUFFIXES
+            ]
+            if not found:
+                raise UserError(f"no video in {root}; looked for {' '.join(sorted(SUFFIXES))}")
+            named = {path.relative_to(root).as_posix(): path for path in found}
+            return dict(sorted(named.items()))
+        videos = [root]
+    paths = [pathlib.Path(path) for path in videos]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing or not paths:
+        raise UserError(f"no such video or folder: {', '.join(missing) or '(nothing was named)'}")
+    root = pathlib.Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    named = {path.absolute().relative_to(root).as_posix(): path for path in paths}
+    return dict(sorted(named.items()))
+
+
+def file_sha256(path: pathlib.Path) -> str:
+    """The SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def last_seconds(validation: str | Sequence[str]) -> float | None:
+    """The N of "last:N"; None for other rules.
+
+    Raises:
+        UserError: the rule is none of those that exist, or its number is out of range.
+    """
+    if not isinstance(validation, str) or validation == "none":
+        return None
+    rule, _, number = validation.partition(":")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if rule == "last" and value > 0:
+        return value
+    if rule == "hash" and 0 < value < 1:
+        return None
+    raise UserError(
+        f"validation={validation!r} is not understood; use 'last:4.0' (the last seconds of each "
+        "file), 'hash:0.1' (a share of the files), 'none', or a list of file names"
+    )
+
+
+def is_validation(validation: str | Sequence[str], name: str, sha256: str) -> bool:
+    """Whether a whole file is for validation, by its name or the hash of its content."""
+    if not isinstance(validation, str):
+        return name in validation
+    if validation.startswith("hash:"):
+        return int(sha256[:8], 16) / 2**32 < float(validation.partition(":")[2])
+    return False
+
+
+def clip_ids(names: Iterable[str]) -> dict[str, str]:
+    """Clip ids: names without suffix, with it where two would be the same."""
+    bare = {name: str(pathlib.PurePosixPath(name).with_suffix("")) for name in names}
+    counts: dict[str, int] = {}
+    for value in bare.values():
+        counts[value] = counts.get(value, 0) + 1
+    return {name: value if counts[value] == 1 else name for name, value in bare.items()}

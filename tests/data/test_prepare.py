@@ -1,0 +1,226 @@
+"""Preparing videos: what is used, what is left out and why, and that times stay together."""
+
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+
+from jaxgesture.core.errors import DataWarning, UserError
+from jaxgesture.data import audio, prepare, sources
+from jaxgesture.data.datasets import FrameDataset
+from jaxgesture.data.prepare import prepare_folder
+
+SIZE = 32
+RATE = 16000
+
+
+def _levels(frames: int) -> np.ndarray:
+    """The grey level that tells which frame it is: coarse enough to survive a lossy codec."""
+    return 20 + (np.arange(frames) * 37) % 210
+
+
+def _video(path, frames: int, sound_seconds: float | None = None, fps: int = 25) -> None:
+    """A made-up video whose frames are plain grey, with clicks at every second as its sound."""
+    import av
+
+    with av.open(str(path), "w") as out:
+        picture = out.add_stream("libx264", rate=fps, options={"crf": "10", "g": "12"})
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        voice = out.add_stream("aac", rate=RATE, layout="mono") if sound_seconds else None
+        for level in _levels(frames):
+            image = np.full((48, 64, 3), level, np.uint8)
+            out.mux(picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        out.mux(picture.encode())
+        if voice is not None:
+            samples = np.random.default_rng(0).normal(size=round((sound_seconds or 0) * RATE)) / 20
+            samples[::RATE] = 0.9
+            frame = av.AudioFrame.from_ndarray(
+                samples.astype(np.float32)[None], format="fltp", layout="mono"
+            )
+            frame.sample_rate = RATE
+            out.mux(voice.encode(frame))
+            out.mux(voice.encode())
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "jon").mkdir()
+    _video(folder / "jon" / "a long one.mp4", 100, sound_seconds=4.0)
+    _video(folder / "mute #1.mkv", 30)
+    _video(folder / "short.mp4", 30, sound_seconds=1.2)
+    (folder / "text.mp4").write_text("not a video at all")
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "notes.txt").write_text("not looked at")
+    return folder
+
+
+def _prepare(videos, out, **keywords):
+    settings = {"size": SIZE, "image_format": "png", "progress": False, "validation": "last:1.2"}
+    return prepare_folder(videos, out, **{**settings, **keywords})
+
+
+@pytest.fixture(scope="module")
+def prepared(videos, tmp_path_factory):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        return _prepare(videos, tmp_path_factory.mktemp("out") / "set")
+
+
+def test_report_lists_everything(prepared):
+    assert not prepared.kept
+    assert prepared.used == ["jon/a long one.mp4", "mute #1.mkv", "short.mp4"]
+    assert set(prepared.skipped) == {"empty.mp4", "text.mp4"}
+    assert "empty" in prepared.skipped["empty.mp4"]
+    assert prepared.clips == {"train": 3, "validation": 1}
+    assert prepared.seconds == {"train": pytest.approx(5.2), "validation": pytest.approx(1.2)}
+    text = "\n".join(prepared.lines())
+    assert "warning: 1 of 3 clips has no sound" in text and "mute #1.mkv" in text
+    assert "2 of 3 clips have less than 2.4 s: used for training whole" in text
+    assert "skipped text.mp4:" in text
+
+
+def test_cut_keeps_frames_and_sound_together(prepared, videos):
+    dataset = FrameDataset(prepared.out)
+    first, last = dataset.clip("jon/a long one"), dataset.clip("jon/a long one.last")
+    assert (first.split, first.frames, first.start) == ("train", 70, 0.0)
+    assert (last.split, last.frames, last.start) == ("validation", 30, 2.8)
+    assert first.speaker == last.speaker == "jon" and dataset.clip("short").speaker == "short"
+    seen = np.concatenate([dataset.frames(first), dataset.frames(last)]).mean((1, 2, 3))
+    np.testing.assert_allclose(seen, _levels(100), atol=3)
+    from jaxgesture.data import sound
+
+    samples, rate = sound.read_audio(videos / "jon" / "a long one.mp4")
+    whole = audio.features(samples, rate, frames=max(100, audio.frame_count(len(samples), rate)))
+    rows = np.concatenate([dataset.audio(first), dataset.audio(last)])
+    np.testing.assert_array_equal(rows, whole[:100])
+    assert not dataset.clip("mute #1").has_audio
+
+
+def test_same_call_keeps_and_another_is_refused(prepared, videos):
+    again = _prepare(videos, prepared.out)
+    assert again.kept and "kept, it was made by the same command" in again.lines()[0]
+    assert (again.used, again.clips) == (prepared.used, prepared.clips)
+    assert again.skipped == prepared.skipped and again.warnings == prepared.warnings
+    with pytest.raises(UserError, match="made with other validation; delete it or name another"):
+        _prepare(videos, prepared.out, validation="none")
+    with pytest.raises(UserError, match="made with other size"):
+        _prepare(videos, prepared.out, size=48)
+
+
+def test_changed_video_is_noticed(videos, tmp_path):
+    file = tmp_path / "x.mp4"
+    shutil.copy(videos / "short.mp4", file)
+    _prepare(file, tmp_path / "set")
+    _video(file, 29)
+    with pytest.raises(UserError, match="made with other files"):
+        _prepare(file, tmp_path / "set")
+
+
+def test_segments_and_named_validation_files(videos, tmp_path):
+    report = _prepare(
+        videos,
+        tmp_path / "set",
+        validation=["short.mp4"],
+        segments={"jon/a long one.mp4": (1.0, 2.0), "mute #1.mkv": (9.0, 10.0)},
+    )
+    assert "mute #1.mkv has no part 9.0-10.0 s" in report.skipped["mute #1.mkv"]
+    dataset = FrameDataset(tmp_path / "set")
+    assert [clip.id for clip in dataset.clips("validation")] == ["short"]
+    clip = dataset.clip("jon/a long one")
+    assert (clip.frames, clip.start) == (25, 1.0)
+    levels = dataset.frames(clip).mean((1, 2, 3))
+    np.testing.assert_allclose(levels, _levels(100)[25:50], atol=3)
+    assert len(dataset.audio(clip)) == 25
+
+
+def test_file_cut_off_in_its_middle_gives_what_it_has(videos, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    whole = (videos / "mute #1.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    shutil.copy(videos / "short.mp4", folder / "good.mp4")
+    report = _prepare(folder, tmp_path / "set")
+    assert "good.mp4" in report.used
+    assert any("cut.mkv" in text for text in [*report.warnings, *report.skipped.values()])
+
+
+def test_sound_that_ends_early_is_reported(tmp_path):
+    _video(tmp_path / "x.mp4", 50, sound_seconds=1.0)
+    report = _prepare(tmp_path / "x.mp4", tmp_path / "set")
+    assert any("the sound ends" in text for text in report.warnings)
+    assert FrameDataset(tmp_path / "set").audio("x").shape == (50, audio.AUDIO_SIZE)
+
+
+def test_other_frame_rates_serve_stage_1_only(videos, tmp_path):
+    report = _prepare(videos / "short.mp4", tmp_path / "set", fps=12.5)
+    assert any("all 1 clips serve stage 1 only" in text for text in report.warnings)
+    assert FrameDataset(tmp_path / "set").clips()[0].frames == 15
+
+
+def test_nothing_usable(videos, tmp_path):
+    with pytest.raises(UserError, match=r"no clip was usable.*text.mp4: "):
+        _prepare(videos / "text.mp4", tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="no video in"):
+        _prepare(tmp_path / "none", tmp_path / "set")
+    with pytest.raises(UserError, match="no such video or folder"):
+        _prepare(tmp_path / "missing", tmp_path / "set")
+
+
+@pytest.mark.parametrize("rule", ["last", "last:0", "hash:2", "first:3", "last:x"])
+def test_rules_that_do_not_exist(videos, tmp_path, rule):
+    with pytest.raises(UserError, match="is not understood; use 'last:4.0'"):
+        _prepare(videos, tmp_path / "set", validation=rule)
+
+
+def test_unknown_names_in_arguments(videos, tmp_path):
+    with pytest.raises(UserError, match="no such file among the videos: nobody.mp4"):
+        _prepare(videos, tmp_path / "set", validation=["nobody.mp4"])
+
+
+def test_hash_rule_is_a_share_of_the_files():
+    rng = np.random.default_rng(0)
+    held = [sources.is_validation("hash:0.25", "x", rng.bytes(32).hex()) for _ in range(2000)]
+    assert 0.2 < np.mean(held) < 0.3
+
+
+def test_clip_ids_are_unique():
+    assert sources.clip_ids(["a.mp4", "a.mov", "b/a.mp4", "c.d.mp4"]) == {
+        "a.mp4": "a.mp4",
+        "a.mov": "a.mov",
+        "b/a.mp4": "b/a",
+        "c.d.mp4": "c.d",
+    }
+
+
+def test_presenter(tmp_path):
+    keywords = {"identities": 2, "clips": 2, "seconds": 1.2, "size": 32, "progress": False}
+    out = tmp_path / "set"
+    report = prepare.prepare_presenter(out, **keywords, validation_identities=[5])
+    assert report.clips == {"train": 2, "validation": 4}
+    dataset = FrameDataset(out)
+    assert [clip.frames for clip in dataset.clips()] == [30] * 6
+    assert {clip.speaker for clip in dataset.clips("train")} == {"identity00", "identity01"}
+    sounds = [dataset.audio(clip).tobytes() for clip in dataset.clips()]
+    assert len(set(sounds)) == 6
+    assert prepare.prepare_presenter(out, **keywords, validation_identities=[5]).kept
+    with pytest.raises(UserError, match="made with other seed"):
+        prepare.prepare_presenter(out, **keywords, validation_identities=[5], seed=1)
+    with pytest.raises(UserError, match="named twice"):
+        prepare.prepare_presenter(tmp_path / "x", **keywords, validation_identities=[1])
+
+
+@pytest.mark.slow
+def test_real_clips(shared, tmp_path):
+    report = _prepare(shared / "data" / "clips", tmp_path / "set", validation="last:4.0")
+    assert report.clips["train"] == 6 and not report.skipped
+    assert any(
+        text.startswith("2 of 6 clips have no sound: they serve") for text in report.warnings
+    )
+    dataset = FrameDataset(tmp_path / "set")
+    assert dataset.clip("seated_man").frames == 400
+    assert dataset.clip("seated_man.last").frames == 100
+    assert len(dataset.clips("train", need_audio=True)) == 4
