@@ -143,6 +143,7 @@ class Checkpoints:
             restored = self._manager.restore(one, args=items)
             return restored["state"], _read_json(folder, "data"), _read_json(folder, "meta")
 
+        self.wait()
         steps = sorted(self._manager.all_steps(), reverse=True)
         result, damaged = _newest_readable(self.directory, steps, step, read)
         if damaged:
@@ -151,7 +152,6 @@ class Checkpoints:
 
     def _set_aside(self, steps: Sequence[int]) -> None:
         """Renames damaged steps, so that they neither count nor are in the way of a new save."""
-        self._manager.wait_until_finished()
         if jax.process_index() == 0:
             for step in steps:
                 target = self.directory / f"{step}.damaged"

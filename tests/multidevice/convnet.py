@@ -1,0 +1,127 @@
+"""Trains a toy convolution network on several meshes and prints what came out as JSON.
+
+Usage: convnet.py WORKDIR. Run with eight fake devices; every mesh is trained in this one process.
+"""
+
+import json
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxgesture.core import loop, rng, sharding, state, tree
+from jaxgesture.core.checkpoint import CheckpointConfig, restore_networks
+
+OPTIMIZER = optax.sgd(0.05, momentum=0.9)
+STEPS = 4
+
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(16, (3, 3))(x))
+        x = nn.BatchNorm(use_running_average=False, momentum=0.9)(x)
+        x = nn.relu(nn.Conv(64, (3, 3), strides=2)(x))
+        return nn.Dense(1)(jnp.mean(x, axis=(1, 2)))
+
+
+def init(key):
+    variables = Net().init(rng.stream(key, "net"), jnp.zeros((1, 8, 8, 3)))
+    return state.create_state(
+        net=state.create_network(
+            variables["params"], OPTIMIZER, stats=variables["batch_stats"], ema=True
+        )
+    )
+
+
+def step(now, batch, key):
+    net = now.networks["net"]
+
+    def loss_fn(params):
+        x = batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape)
+        out, new = Net().apply(
+            {"params": params, "batch_stats": net.stats}, x, mutable=["batch_stats"]
+        )
+        return jnp.mean((out - batch["y"]) ** 2), new["batch_stats"]
+
+    (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(net.params)
+    net, norm = state.apply_gradients(net, grads, OPTIMIZER, ema_decay=0.9, stats=stats)
+    return now.replace(networks={"net": net}), {"loss": loss, "update": norm}
+
+
+def batches(start):
+    index = start
+    while True:
+        x = np.random.Generator(np.random.PCG64(index)).standard_normal((16, 8, 8, 3))
+        yield {"x": x.astype("f4"), "y": x[:, 0, 0, :1].astype("f4")}
+        index += 1
+
+
+def train(workdir, steps, mesh, devices=None):
+    make_mesh = sharding.make_mesh
+    sharding.make_mesh = lambda config: make_mesh(config, devices)
+    try:
+        stage = loop.Stage("toy", init, step)
+        train_config = loop.TrainConfig(steps=steps, log_every=1)
+        return loop.run(
+            stage, batches, workdir, train_config, CheckpointConfig(every_steps=0), mesh
+        )
+    finally:
+        sharding.make_mesh = make_mesh
+
+
+def host(now):
+    return {name: np.asarray(leaf) for name, leaf in tree.flatten(now).items()}
+
+
+def main(workdir):
+    one_device, out = jax.devices()[:1], {}
+    whole = host(train(f"{workdir}/one", STEPS, sharding.MeshConfig(), one_device))
+
+    def error(now):
+        return max(float(np.max(np.abs(whole[k] - v))) for k, v in host(now).items())
+
+    for name, mesh in {"dp8": (8, 1), "fsdp8": (1, 8), "2x4": (2, 4)}.items():
+        now = train(f"{workdir}/{name}", STEPS, sharding.MeshConfig(*mesh))
+        kernel = now.networks["net"].params["Conv_1"]["kernel"]
+        out[name] = {
+            "error": error(now),
+            "shard": kernel.addressable_shards[0].data.shape,
+            "momentum": now.networks["net"]
+            .opt_state[0]
+            .trace["Conv_1"]["kernel"]
+            .addressable_shards[0]
+            .data.shape,
+        }
+    # Eight devices, then one, then eight in another mesh.
+    train(f"{workdir}/moved", 2, sharding.MeshConfig(1, 8))
+    train(f"{workdir}/moved", 3, sharding.MeshConfig(), one_device)
+    out["moved"] = {"error": error(train(f"{workdir}/moved", STEPS, sharding.MeshConfig(2, 4)))}
+    networks, _ = restore_networks(f"{workdir}/fsdp8")
+    kernel = networks["net"].params["Conv_1"]["kernel"]
+    out["inference"] = {
+        "devices": len(kernel.devices()),
+        "error": float(
+            np.max(np.abs(np.asarray(kernel) - whole["networks/net/params/Conv_1/kernel"]))
+        ),
+    }
+    try:
+        uneven = ({k: v[:12] for k, v in batch.items()} for batch in batches(0))
+        loop.run(
+            loop.Stage("toy", init, step),
+            lambda start: uneven,
+            f"{workdir}/uneven",
+            loop.TrainConfig(steps=1),
+            CheckpointConfig(),
+            sharding.MeshConfig(),
+        )
+    except Exception as error_:
+        out["uneven"] = f"{type(error_).__name__}: {error_}"
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
