@@ -1,0 +1,1 @@
+"""Video, sound, the synthetic presenter, records and input pipelines; knows no model."""
