@@ -1,0 +1,1 @@
+"""The commands of `jaxgesture`, one thin module each."""

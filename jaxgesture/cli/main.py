@@ -1,0 +1,108 @@
+"""`jaxgesture COMMAND ...`: finds the command's module and runs it; errors are one line."""
+
+import importlib
+import os
+import pathlib
+import sys
+import warnings
+from collections.abc import Sequence
+
+COMMANDS = {
+    "prepare": "cut videos, or the built-in synthetic presenter, into a dataset",
+    "train": "train stage 1 (configs/stage1.py) or stage 2 (configs/stage2.py)",
+    "extract": "write the motion features of a dataset with a trained stage 1",
+    "generate": "make a video from a picture of a speaker and a speech recording",
+    "demo": "the whole line on the synthetic presenter, with a page of results",
+}
+
+USAGE = """jaxgesture: speech-driven gesture video.
+
+usage: jaxgesture COMMAND [flags]
+       jaxgesture COMMAND --help
+
+commands:
+{commands}
+
+A first run, nothing to download:   jaxgesture demo --out=out/demo
+"""
+
+
+def usage() -> str:
+    """The text of `jaxgesture --help`."""
+    lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    return USAGE.format(commands="\n".join(lines))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    argv = list(sys.argv if argv is None else argv)
+    if len(argv) < 2 or argv[1] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if len(argv) > 1 else 1
+    name = argv[1]
+    if name not in COMMANDS:
+        from jaxgesture.core.config import nearest
+
+        return _fail(f"no command {name!r}; {nearest(name, COMMANDS)}")
+    _quiet()
+    return run(name, argv[1:])
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Runs a command with its flags; `argv[0]` is the command's name."""
+    from jaxgesture.cli import flags
+
+    module = importlib.import_module(f"jaxgesture.cli.{name}")
+    from jaxgesture.core.errors import DataWarning, UserError
+
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", DataWarning)
+    try:
+        if not flags.parse(module, argv):
+            return 0
+        use_compilation_cache()
+        module.run()
+    except UserError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command goes on where work was saved", 130)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return _fail(f"{error.filename or 'a file'}: {error.strerror}")
+    return 0
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, below the user's cache folder."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(base / "jaxgesture" / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _quiet() -> None:
+    # Notices of the libraries below, which tell a user nothing.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GLOG_minloglevel", "2")
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    from jaxgesture.core.errors import DataWarning
+
+    if issubclass(category, DataWarning):
+        print(f"jaxgesture: warning: {message}", file=sys.stderr)
+    elif not issubclass(category, DeprecationWarning | FutureWarning):
+        print(f"{filename}:{lineno}: {category.__name__}: {message}", file=sys.stderr)
+
+
+def _fail(message: str, status: int = 1) -> int:
+    print(f"jaxgesture: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

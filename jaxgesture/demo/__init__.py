@@ -1,0 +1,1 @@
+"""The whole line on the synthetic presenter, and the page that shows it."""

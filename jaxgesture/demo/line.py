@@ -1,0 +1,198 @@
+"""The line from a corpus to a video, each part kept if it stands already."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxgesture.core.metrics import read_scalars
+from jaxgesture.data import presenter
+from jaxgesture.data.datasets import FrameDataset
+from jaxgesture.data.prepare import prepare_presenter
+from jaxgesture.demo import measure, page
+from jaxgesture.demo.settings import DemoSettings, load_config
+
+RECORD = "demo.json"
+
+
+class Demo:
+    """One folder with everything the demo makes.
+
+    Args:
+      out: the folder; made if missing.
+      settings: sizes; a folder made with other settings is done again where they matter.
+    """
+
+    def __init__(self, out: str | os.PathLike, settings: DemoSettings):
+        self.out = pathlib.Path(out)
+        self.settings = settings
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.configs = self._configs()
+        self.record = self._read_record()
+
+    def _configs(self) -> dict[str, Any]:
+        stage1, stage2 = load_config("stage1", "debug"), load_config("stage2", "debug")
+        stage1.data.directory = str(self.out / "corpus")
+        stage1.model.size = self.settings.size
+        stage1.train.steps = self.settings.stage1_steps
+        stage1.eval.clips = 1000
+        stage2.data.directory = str(self.out / "motion")
+        stage2.train.steps = self.settings.stage2_steps
+        return {"stage1": stage1, "stage2": stage2}
+
+    def _read_record(self) -> dict[str, Any]:
+        made_by = {
+            "settings": dataclasses.asdict(self.settings),
+            **{name: config.to_dict() for name, config in self.configs.items()},
+        }
+        made_by = json.loads(json.dumps(made_by))
+        try:
+            record = json.loads((self.out / RECORD).read_text())
+        except (OSError, ValueError):
+            record = {}
+        if record.get("made_by") != made_by:
+            return {"made_by": made_by, "seconds": {}, "results": {}}
+        return record
+
+    def _save_record(self) -> None:
+        temporary = self.out / f".{RECORD}.tmp"
+        temporary.write_text(json.dumps(self.record, indent=2) + "\n")
+        temporary.replace(self.out / RECORD)
+
+    def part(self, name: str, what: str, make: Callable[[], None], *results: str) -> None:
+        """Does a part of the line, unless the record and its files say that it is done."""
+        if name in self.record["seconds"] and all((self.out / r).exists() for r in results):
+            _say(f"{what}: kept, {', '.join(results)} stands from an earlier run")
+            return
+        _say(f"{what} ...")
+        start = time.monotonic()
+        make()
+        self.record["seconds"][name] = round(time.monotonic() - start, 1)
+        self._save_record()
+        _say(f"{what}: {self.record['seconds'][name]:.0f} s")
+
+    def run(self) -> dict[str, float]:
+        """Does what is missing, and returns the measured results."""
+        self.part("corpus", "1/7 rendering the presenter", self._corpus, "corpus/clips.json")
+        self.part("stage1", "2/7 training the base model", self._stage1, "stage1/checkpoints")
+        self.part("motion", "3/7 extracting motion features", self._motion, "motion/motion.json")
+        self.part("stage2", "4/7 training the motion model", self._stage2, "stage2/checkpoints")
+        self.part("video", "5/7 generating a video", self._video, "generated.mp4", "frames.png")
+        self.part("measure", "6/7 measuring", self._measure, "reconstruction.png")
+        self.part("page", "7/7 drawing the page", self._page, "index.html", "loss_stage1.png")
+        return self.record["results"]
+
+    def _corpus(self) -> None:
+        s = self.settings
+        prepare_presenter(
+            self.out / "corpus",
+            identities=s.identities,
+            clips=s.clips,
+            seconds=s.seconds,
+            size=s.size,
+            validation_clips=1,
+            validation_identities=s.held_out,
+        )
+
+    def _stage1(self) -> None:
+        from jaxgesture.animation.train import train
+
+        train(self.configs["stage1"], self.out / "stage1")
+
+    def _motion(self) -> None:
+        from jaxgesture.generation.extraction import extract
+
+        extract(self.animation, self.frames, self.out / "motion")
+
+    def _stage2(self) -> None:
+        from jaxgesture.motion.train import train
+
+        train(self.configs["stage2"], self.out / "stage2")
+
+    @property
+    def frames(self) -> FrameDataset:
+        """The rendered corpus."""
+        return FrameDataset(self.out / "corpus")
+
+    @property
+    def animation(self):
+        """The trained base model."""
+        from jaxgesture.animation.model import load_animation
+
+        return load_animation(self.out / "stage1")
+
+    @property
+    def motion_model(self):
+        """The trained motion model."""
+        from jaxgesture.motion.model import load_motion
+
+        return load_motion(self.out / "stage2")
+
+    def _video(self) -> None:
+        import soundfile
+        from PIL import Image
+
+        from jaxgesture.data.video import read_frames
+        from jaxgesture.generation.pipeline import generate
+
+        seed, identity = self.settings.performance
+        play = presenter.perform(
+            seed, identity, self.settings.speech_seconds, self.settings.size, 25.0
+        )
+        source = play.frame(0)
+        Image.fromarray(source).save(self.out / "source.png")
+        soundfile.write(self.out / "speech.wav", play.audio, play.sample_rate)
+        generate(
+            self.out / "source.png",
+            self.out / "speech.wav",
+            animation=self.animation,
+            motion=self.motion_model,
+            out=self.out / "generated.mp4",
+        )
+        generated = np.stack(list(read_frames(self.out / "generated.mp4")))
+        page.generation_strip(source, play, generated, self.out / "frames.png")
+
+    def _measure(self) -> None:
+        from jaxgesture.animation.train import EvalConfig, evaluate
+        from jaxgesture.evaluation import reconstruction
+
+        animation, frames = self.animation, self.frames
+        unseen = {f"identity{i:02d}" for i in self.settings.held_out}
+        clips = frames.clips("validation")
+        results = evaluate(animation, frames, EvalConfig(clips=len(clips)))
+        groups = {
+            "stage1": list(range(len(clips))),
+            "stage1_known_speakers": [i for i, c in enumerate(clips) if c.speaker not in unseen],
+            "stage1_new_speakers": [i for i, c in enumerate(clips) if c.speaker in unseen],
+        }
+        for name, members in groups.items():
+            scores = reconstruction.mean_scores([results[i] for i in members])
+            self.record["results"] |= {f"{name}/{key}": value for key, value in scores.items()}
+        page.reconstruction_strip(
+            {
+                "speaker of the training": results[groups["stage1_known_speakers"][0]],
+                "new speaker": results[groups["stage1_new_speakers"][0]],
+            },
+            self.out / "reconstruction.png",
+        )
+        mouth = measure.mouth_follows_speech(
+            animation, self.motion_model, self.settings.measured, self.settings.speech_seconds
+        )
+        self.record["results"] |= {f"stage2/{key}": value for key, value in mouth.items()}
+
+    def _page(self) -> None:
+        for stage in ("stage1", "stage2"):
+            page.loss_curves(
+                stage, read_scalars(self.out / stage), self.out / f"loss_{stage}.png"
+            )
+        page.write(self.out, self.record)
+
+
+def _say(text: str) -> None:
+    print(f"demo: {text}", file=sys.stderr, flush=True)

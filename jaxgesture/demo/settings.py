@@ -1,0 +1,66 @@
+"""Sizes of the demo."""
+
+import dataclasses
+import importlib.util
+import pathlib
+from typing import Any
+
+import jaxgesture
+from jaxgesture.core.errors import UserError
+from jaxgesture.demo.measure import Speech
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSettings:
+    """What the demo renders, trains and generates.
+
+    Attributes:
+      size: side of the frames, pixels.
+      identities: presenters that are trained on, the first ones.
+      held_out: presenters that are never trained on.
+      clips: clips of each presenter; the last of each is held out.
+      seconds: length of each clip.
+      stage1_steps: training steps of the base model.
+      stage2_steps: training steps of the motion model.
+      speeches: held-out performances on which the mouth is measured.
+      speech_seconds: length of the generated video's speech.
+    """
+
+    size: int = 64
+    identities: int = 10
+    held_out: tuple[int, ...] = (100, 101)
+    clips: int = 4
+    seconds: float = 8.0
+    stage1_steps: int = 1000
+    stage2_steps: int = 600
+    speeches: int = 6
+    speech_seconds: float = 10.0
+
+    @property
+    def performance(self) -> Speech:
+        """The performance of the generated video: neither words nor speaker were trained on."""
+        return Speech(seed=900_000, identity=self.held_out[0])
+
+    @property
+    def measured(self) -> list[Speech]:
+        """Held-out words of speakers that were trained on and of some that were not."""
+        known = range(self.identities)
+        cast = [*self.held_out, *known]
+        return [Speech(910_000 + i, cast[i % len(cast)]) for i in range(self.speeches)]
+
+
+def load_config(name: str, preset: str) -> Any:
+    """The configuration of a file in the project's `configs` folder.
+
+    Raises:
+      UserError: where the package is used without the project around it.
+    """
+    folder = pathlib.Path(jaxgesture.__file__).resolve().parent.parent / "configs"
+    path = folder / f"{name}.py"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run the demo from a clone of the project")
+    spec = importlib.util.spec_from_file_location(f"jaxgesture_config_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(preset)
