@@ -1,0 +1,255 @@
+"""A trained motion model, for people: numpy or JAX arrays in, numpy arrays out."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgesture.core import config as configuration
+from jaxgesture.core import export
+from jaxgesture.core.errors import UserError
+from jaxgesture.core.types import Array, Float, Int, PyTree
+from jaxgesture.motion.config import MotionConfig
+from jaxgesture.motion.denoiser import Denoiser
+from jaxgesture.motion.generate import SampleOptions, pad_audio, sample_segments
+from jaxgesture.motion.guidance import double, guided
+from jaxgesture.motion.normalisation import NAMES, normalise_audio, normalise_motion, restore_motion
+from jaxgesture.motion.representation import to_motion
+from jaxgesture.motion.selection import smooth_seam
+from jaxgesture.motion.step import DENOISER
+
+STAGE = "motion"
+PRESETS = {
+    "paper": MotionConfig(),
+    "s2g": MotionConfig(feature_size=200, representation="vector", history_frames=0),
+}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _denoise(config, variables, x_t, t, audio, source, history, weight):
+    """Predicted clean motion; one pass without a weight, both branches in one batch with it."""
+    model, stats = Denoiser(config), variables["stats"]
+
+    def units(feature):
+        return normalise_motion(stats, to_motion(feature, config))
+
+    inputs = {"audio": normalise_audio(stats, audio), "source_feature": units(source)}
+    if history is not None:
+        inputs["history"] = units(history)
+    params = {"params": variables["params"]}
+    if weight is None:
+        return model.apply(params, x_t, t, **inputs)  # pyright: ignore
+    both = double(inputs)
+
+    def branches(x, steps, keep) -> Array:
+        return model.apply(params, x, steps, **both, keep=keep)  # pyright: ignore
+
+    return guided(branches, x_t, t, weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """A motion diffusion model with its weights.
+
+    Attributes:
+      config: its sizes.
+      variables: {"params": ..., "stats": ...}; `stats` are the normalisation's four vectors.
+    """
+
+    config: MotionConfig
+    variables: PyTree
+
+    @property
+    def feature_size(self) -> int:
+        """Length of the motion features it writes."""
+        return self.config.feature_size
+
+    @property
+    def audio_size(self) -> int:
+        """Columns of the audio features it reads."""
+        return self.config.audio_size
+
+    def sample(
+        self,
+        audio_features: Float[np.ndarray, "n a"],
+        *,
+        source_feature: Float[np.ndarray, " d"],
+        seed: int = 0,
+        candidates: int = 5,
+        steps: int = 50,
+        guidance: float = 2.0,
+        eta: float = 1.0,
+        sampler: str = "ddim",
+        selection: str = "last",
+        frames: int | None = None,
+        silence: Float[np.ndarray, " a"] | None = None,
+        smooth_seams: bool = False,
+    ) -> Float[np.ndarray, "t d"]:
+        """Writes motion features for speech of any length, a function of its arguments alone.
+
+        Args:
+          audio_features: raw features, 25 rows a second from the start of the speech. Whole
+            segments are sampled, so the last may need rows after the end of the speech: give them
+            (features of the speech followed by silence, and `frames`), or `pad_audio` makes them.
+          source_feature: motion feature of the source image.
+          seed: of all noise.
+          candidates: segments drawn at once, of which motion selection keeps one.
+          steps: sampling steps a segment, 1 to 1000.
+          guidance: 0 ignores the audio, 1 follows it, above 1 exaggerates it.
+          eta: noise of the "ddim" sampler, 0 to 1.
+          sampler: "ddim", "ddpm" or "dpm++2m".
+          selection: velocities that are compared, "last" (published) or "first" (natural).
+          frames: frames wanted, at most the rows given; by default all rows.
+          silence: raw feature row that pads the last segment, see `pad_audio`.
+          smooth_seams: replace the frames around each seam by a spline, as S2G-MDDiffusion does.
+
+        Returns:
+          Motion features, one a frame, float32.
+
+        Raises:
+          UserError: sizes that do not fit the model, features that are not finite, or options
+            out of range.
+        """
+        segments = self.segments(
+            audio_features, source_feature=source_feature, seed=seed, candidates=candidates,
+            steps=steps, guidance=guidance, eta=eta, sampler=sampler, selection=selection,
+            frames=frames, silence=silence,
+        )  # fmt: skip
+        motion = np.concatenate(list(segments))
+        if smooth_seams:
+            size = self.config.segment_frames
+            for seam in range(size, len(motion), size):
+                motion = smooth_seam(motion, seam).astype(np.float32)
+        return motion
+
+    def segments(
+        self,
+        audio_features: Float[np.ndarray, "n a"],
+        *,
+        source_feature: Float[np.ndarray, " d"],
+        seed: int = 0,
+        candidates: int = 5,
+        steps: int = 50,
+        guidance: float = 2.0,
+        eta: float = 1.0,
+        sampler: str = "ddim",
+        selection: str = "last",
+        frames: int | None = None,
+        silence: Float[np.ndarray, " a"] | None = None,
+    ) -> Iterator[Float[np.ndarray, "t d"]]:
+        """As `sample`, segment by segment as they are done; the last is cut to the length.
+
+        Arguments are checked at the call, before the first segment is asked for.
+        """
+        audio = self._audio(audio_features)
+        source = self._source(source_feature)
+        frames = len(audio) if frames is None else frames
+        if not 1 <= frames <= len(audio):
+            raise UserError(f"frames is {frames}; choose 1 to the {len(audio)} rows of audio")
+        options = SampleOptions(candidates, steps, sampler, eta, selection)
+        size = self.config.segment_frames
+        padded = -(-frames // size) * size
+        audio = pad_audio(audio, padded, silence)[:padded]
+        segments = sample_segments(
+            self.config, options, self.variables["params"], self.variables["stats"], audio, source,
+            seed=seed, guidance=guidance,
+        )  # fmt: skip
+        return (s[: frames - i * size] for i, s in enumerate(segments))
+
+    def denoise(
+        self,
+        x_t: Float[Array, "b t m"],
+        t: Int[Array, " b"],
+        *,
+        audio: Float[Array, "b t a"],
+        source_feature: Float[Array, "b d"],
+        history: Float[Array, "b h d"] | None = None,
+        guidance: float | None = None,
+    ) -> Float[Array, "b t m"]:
+        """One pass of the network: the clean motion predicted from noised motion.
+
+        Args:
+          x_t: noised motion in the network's units and representation, whole segments.
+          t: diffusion steps, 0 to 999.
+          audio: raw audio features.
+          source_feature: motion feature of the source image.
+          history: motion features before the segment; None stands for none.
+          guidance: None is the plain conditional pass, 0.0 the unconditional.
+
+        Returns:
+          Motion in the network's units, not clipped; `restore_motion` undoes the units.
+        """
+        return _denoise(
+            self.config, self.variables, jnp.asarray(x_t), jnp.asarray(t), jnp.asarray(audio),
+            jnp.asarray(source_feature), None if history is None else jnp.asarray(history),
+            guidance,
+        )  # fmt: skip
+
+    def restore(self, motion: Float[Array, "*n m"]) -> Float[Array, "*n m"]:
+        """Motion from the network's units to those of the representation."""
+        return restore_motion(self.variables["stats"], jnp.asarray(motion))
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Writes the weights and sizes into a folder that `load_motion` reads."""
+        export.save(folder, STAGE, self.variables, self.config)
+
+    def _audio(self, features: Any) -> np.ndarray:
+        audio = np.asarray(features, np.float32)
+        if audio.ndim != 2 or audio.shape[1] != self.audio_size or not len(audio):
+            raise UserError(
+                f"expected audio features of shape (frames, {self.audio_size}), got "
+                f"{audio.shape}; compute them as for the training data"
+            )
+        if not np.isfinite(audio).all():
+            raise UserError("the audio features are not finite; check the sound for NaN samples")
+        return audio
+
+    def _source(self, feature: Any) -> np.ndarray:
+        source = np.asarray(feature, np.float32)
+        if source.shape != (self.feature_size,) or not np.isfinite(source).all():
+            raise UserError(
+                f"expected one finite source feature of length {self.feature_size}, got "
+                f"{source.shape}; use the base model that this motion model was trained with"
+            )
+        return source
+
+
+def load_motion(
+    weights: str | os.PathLike | Mapping[str, np.ndarray], preset: str = "paper"
+) -> Motion:
+    """Loads a motion model.
+
+    Args:
+      weights: a work directory of `jaxgesture train`, a folder written by `Motion.save`, or the
+        {name: array} state dict of the released PyTorch model.
+      preset: sizes of a state dict, "paper" or "s2g"; work directories and folders know theirs.
+
+    Returns:
+      The model with the averaged weights where training kept an average, else the last ones.
+
+    Raises:
+      UserError: if the weights are missing, or of another kind.
+    """
+    if preset not in PRESETS:
+        hint = configuration.nearest(preset, PRESETS)
+        raise UserError(f"no preset {preset!r} of the motion model; {hint}")
+    if isinstance(weights, Mapping):
+        raise UserError(
+            "reading a state dict of the PyTorch model needs the weight converter, which this "
+            "version does not have; give a work directory of `jaxgesture train` instead"
+        )
+    folder = pathlib.Path(weights).expanduser()
+    if (folder / export.FILE).is_file():
+        variables, sizes = export.load(folder, STAGE)
+        config = configuration.build(MotionConfig, sizes, name="model")
+        return Motion(config, variables)
+    network, meta = export.restore_trained(folder, DENOISER, STAGE)
+    config = configuration.build(MotionConfig, meta["config"]["model"], name="model")
+    params = network.params if network.ema is None else network.ema
+    return Motion(config, {"params": params, "stats": {n: network.stats[n] for n in NAMES}})

@@ -1,0 +1,273 @@
+"""Trains the motion diffusion model: data, step and evaluation joined for the loop."""
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgesture.core import config as configuration
+from jaxgesture.core import loop, rng
+from jaxgesture.core.checkpoint import CheckpointConfig
+from jaxgesture.core.errors import UserError
+from jaxgesture.core.metrics import MetricWriter
+from jaxgesture.core.optim import OptimConfig, make_optimizer
+from jaxgesture.core.sharding import MeshConfig
+from jaxgesture.core.state import TrainState
+from jaxgesture.core.types import NumpyBatch
+from jaxgesture.data import pipeline
+from jaxgesture.data.datasets import MotionDataset
+from jaxgesture.motion.config import MotionConfig
+from jaxgesture.motion.losses import MotionLossConfig
+from jaxgesture.motion.model import STAGE
+from jaxgesture.motion.normalisation import make_statistics
+from jaxgesture.motion.representation import to_motion
+from jaxgesture.motion.schedule import DIFFUSION_STEPS
+from jaxgesture.motion.step import DENOISER, denoising_losses, make_init, make_step, prepare
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """What the motion model is trained on.
+
+    Attributes:
+      directory: a dataset made by `jaxgesture extract`.
+      batch_size: segments per step, over all devices.
+      seed: of the order and of the source frames.
+      stride: a segment starts every so many frames of a clip; 10 are 0.4 s.
+      workers: processes that read ahead; 0 reads with threads.
+    """
+
+    directory: str = ""
+    batch_size: int = 64
+    seed: int = 0
+    stride: int = 10
+    workers: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class MotionOptimConfig(OptimConfig):
+    """As `OptimConfig`, with the defaults of S2G-MDDiffusion."""
+
+    name: str = "adan"
+    learning_rate: float = 1e-4
+    b1: float = 0.02
+    b2: float = 0.08
+    b3: float = 0.01
+    weight_decay: float = 0.02
+    ema_decay: float = 0.9999
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """How the motion model is judged while it trains: its loss on fixed noise.
+
+    Attributes:
+      split: the clips it is judged on.
+      segments: at most so many segments, without overlap.
+      batch_size: segments at once.
+      noise_levels: diffusion steps at which each segment is judged, evenly spread.
+    """
+
+    split: str = "validation"
+    segments: int = 64
+    batch_size: int = 16
+    noise_levels: int = 4
+
+
+SECTIONS = {
+    "data": DataConfig,
+    "model": MotionConfig,
+    "loss": MotionLossConfig,
+    "optim": MotionOptimConfig,
+    "train": loop.TrainConfig,
+    "checkpoint": CheckpointConfig,
+    "eval": EvalConfig,
+    "mesh": MeshConfig,
+}
+
+
+def training_statistics(dataset: MotionDataset, config: MotionConfig) -> dict[str, np.ndarray]:
+    """The normalisation of a dataset's training split.
+
+    Raises:
+      UserError: no training clip has sound, or the sizes do not fit the model.
+    """
+    if dataset.audio_mean is None or dataset.audio_std is None:
+        raise UserError(
+            f"{dataset.directory} has no training clip with sound; prepare clips that have some"
+        )
+    mean, std = dataset.motion_mean, dataset.motion_std
+    if config.standardise and config.representation == "euler":
+        mean, std = _represented_moments(dataset, config)
+    return make_statistics(
+        config, audio_mean=dataset.audio_mean, audio_std=dataset.audio_std,
+        motion_mean=mean, motion_std=std,
+    )  # fmt: skip
+
+
+def _represented_moments(
+    dataset: MotionDataset, config: MotionConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation over the training split after `to_motion`, in two passes."""
+    clips = dataset.clips("train")
+    frames = sum(clip.frames for clip in clips)
+
+    def total(function):
+        result = np.zeros(config.motion_size)
+        for clip in clips:
+            rows = to_motion(jnp.asarray(dataset.motion(clip)), config)
+            result += function(np.asarray(rows, np.float64)).sum(axis=0)
+        return result
+
+    mean = total(lambda rows: rows) / frames
+    variance = total(lambda rows: np.square(rows - mean[None])) / frames
+    return mean, np.sqrt(variance)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _judge_batch(config, loss, params, stats, batch, t, key):
+    """Per-example losses of a batch at one noise level, with and without the audio."""
+    inputs = prepare(config, stats, batch)
+    size = len(inputs["motion"])
+    steps = jnp.full((size,), t)
+    noise = jax.random.normal(key, inputs["motion"].shape)
+    mask = batch["history_valid"] if config.history_frames else None
+
+    def losses(keep):
+        return denoising_losses(
+            config, loss, params, inputs, steps, noise,
+            keep=jnp.full((size,), keep), history_mask=mask, per_example=True,
+        )  # fmt: skip
+
+    return {**losses(True), "loss_without_audio": losses(False)["loss"]}
+
+
+def validation_loss(
+    config: MotionConfig,
+    loss: MotionLossConfig,
+    params: Any,
+    stats: Any,
+    batches: list[NumpyBatch],
+    noise_levels: int = 4,
+) -> dict[str, float]:
+    """Mean losses on fixed noise at evenly spread diffusion steps, and each step's total.
+
+    "loss_without_audio" is the total with the null condition: the gap to "loss" is what the audio
+    tells the model.
+
+    Args:
+      config: of the network.
+      loss: weights of the parts.
+      params: the network's parameters.
+      stats: the normalisation.
+      batches: raw features with "valid" (b,), False for rows that do not count.
+      noise_levels: number of diffusion steps.
+    """
+    levels = ((np.arange(noise_levels) + 0.5) / noise_levels * DIFFUSION_STEPS).astype(np.int32)
+    key = rng.stream(jax.random.key(0), "validation")
+    sums: dict[str, float] = {}
+    count = sum(int(batch["valid"].sum()) for batch in batches)
+    for number, batch in enumerate(batches):
+        arrays = {name: value for name, value in batch.items() if name != "valid"}
+        for t in levels:
+            noise_key = jax.random.fold_in(jax.random.fold_in(key, number), t)
+            values = _judge_batch(config, loss, params, stats, arrays, t, noise_key)
+            for name, rows in values.items():
+                part = float((np.asarray(rows, np.float64) * batch["valid"]).sum()) / count
+                sums[name] = sums.get(name, 0.0) + part / noise_levels
+                if name == "loss":
+                    sums[f"loss_t{t:03d}"] = sums.get(f"loss_t{t:03d}", 0.0) + part
+    return sums
+
+
+def train(
+    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None
+) -> TrainState:
+    """Trains, or goes on training, the motion model in a work directory.
+
+    Args:
+      config: sections `data model loss optim train checkpoint eval mesh`, as `configs/stage2.py`
+        makes them.
+      workdir: gets checkpoints and metrics.
+      time_limit_s: stop, save and evaluate after this many seconds.
+
+    Raises:
+      UserError: for a misspelt key, missing data, sizes that are not the dataset's, or a workdir of
+        another configuration.
+    """
+    configuration.check_sections(config, SECTIONS)
+    built: dict[str, Any] = {
+        name: configuration.build(cls, config[name], name=name) for name, cls in SECTIONS.items()
+    }
+    data, model, optim, steps = built["data"], built["model"], built["optim"], built["train"]
+    judged = built["eval"]
+    if not data.directory:
+        raise UserError(
+            "data.directory is empty; extract motion features with `jaxgesture extract` and give "
+            "them as --config.data.directory=DIR"
+        )
+    dataset = MotionDataset(data.directory)
+    for name in ("feature_size", "audio_size"):
+        if getattr(model, name) != getattr(dataset, name):
+            raise UserError(
+                f"model.{name} is {getattr(model, name)}, the dataset's {getattr(dataset, name)}; "
+                f"set --config.model.{name}={getattr(dataset, name)}"
+            )
+    shape = {"segment_frames": model.segment_frames, "history_frames": model.history_frames}
+    batches = pipeline.segments(
+        dataset,
+        split="train",
+        batch_size=data.batch_size,
+        seed=data.seed,
+        stride=data.stride,
+        workers=data.workers,
+        process=(jax.process_index(), jax.process_count()),
+        **shape,
+    )
+
+    @functools.cache
+    def validation() -> list[NumpyBatch]:
+        ordered = pipeline.segments_in_order(
+            dataset, split=judged.split, batch_size=judged.batch_size, limit=judged.segments,
+            stride=model.segment_frames, **shape,
+        )  # fmt: skip
+        return list(ordered)
+
+    def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
+        del step, writer
+        if not any(clip.split == judged.split for clip in dataset.clips(need_audio=True)):
+            return {}
+        network = state.networks[DENOISER]
+        params = network.params if network.ema is None else network.ema
+        return validation_loss(
+            model, built["loss"], params, network.stats, validation(), judged.noise_levels
+        )
+
+    optimizer = make_optimizer(optim, steps.steps)
+    ema_decay = optim.ema_decay or None
+    statistics = training_statistics(dataset, model)
+    stage = loop.Stage(
+        name=STAGE,
+        init=make_init(model, optimizer, statistics, ema=ema_decay is not None),
+        step=make_step(model, built["loss"], optimizer, ema_decay=ema_decay),
+        evaluate=judge,
+        meta={
+            "config": {name: configuration.section(value) for name, value in built.items()},
+            "dataset_sha256": dataset.sha256,
+            "weights_sha256": dataset.weights_sha256,
+        },
+    )
+    return loop.run(
+        stage,
+        batches,
+        workdir,
+        steps,
+        built["checkpoint"],
+        built["mesh"],
+        time_limit_s=time_limit_s,
+        free=(*loop.FREE, "data.directory", "data.workers"),
+    )
