@@ -21,7 +21,7 @@ from jaxgesture.animation.network import AnimationNetwork, SourceCode
 from jaxgesture.core import config as configuration
 from jaxgesture.core import export, tree
 from jaxgesture.core.errors import UserError
-from jaxgesture.core.types import Array, Float, PyTree
+from jaxgesture.core.types import AnyArray, Array, Float, PyTree
 
 STAGE = "animation"
 PRESETS = {"paper": AnimationConfig()}
@@ -40,7 +40,9 @@ def extract_motion(config: AnimationConfig, variables: PyTree, image: Array) -> 
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def animate(config: AnimationConfig, variables: PyTree, source: SourceCode, feature: Array) -> Array:
+def animate(
+    config: AnimationConfig, variables: PyTree, source: SourceCode, feature: Array
+) -> Array:
     """Images (b, h, w, 3) of one source code (batch 1), or of b of them, in b poses."""
     batch = feature.shape[0]
     source = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:])), source)
@@ -88,7 +90,7 @@ class Animation:
             )
         return (image, True) if image.ndim == 4 else (image[None], False)
 
-    def encode_source(self, image: Float[Array, "h w 3"]) -> SourceCode:
+    def encode_source(self, image: Float[AnyArray, "h w 3"]) -> SourceCode:
         """Everything that rendering needs of a source image, computed once.
 
         Args:
@@ -99,7 +101,7 @@ class Animation:
         """
         return encode_source(self.config, self.variables, self._images(image)[0])
 
-    def extract_motion(self, image: Float[Array, "h w 3"]) -> Float[Array, "d"]:
+    def extract_motion(self, image: Float[AnyArray, "h w 3"]) -> Float[Array, "d"]:
         """The motion feature of an image (of each, with a leading batch axis), in [-1, 1].
 
         Raises:
@@ -109,7 +111,7 @@ class Animation:
         feature = extract_motion(self.config, self.variables, images)
         return feature if batched else feature[0]
 
-    def animate(self, source: SourceCode, feature: Float[Array, "d"]) -> Float[Array, "h w 3"]:
+    def animate(self, source: SourceCode, feature: Float[AnyArray, "d"]) -> Float[Array, "h w 3"]:
         """The source redrawn in the pose of a motion feature; a batch of them gives a batch.
 
         Raises:
@@ -122,9 +124,7 @@ class Animation:
                 "were they made by another model?"
             )
         batched = feature.ndim == 2
-        images = animate(
-            self.config, self.variables, source, feature if batched else feature[None]
-        )
+        images = animate(self.config, self.variables, source, feature if batched else feature[None])
         return images if batched else images[0]
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -158,8 +158,9 @@ def load_animation(
         )
     folder = pathlib.Path(weights).expanduser()
     if (folder / export.FILE).is_file():
-        variables, sizes = export.load(folder, STAGE)
-        return Animation(configuration.build(AnimationConfig, sizes, name="model"), variables)
+        variables, description = export.load(folder, STAGE)
+        sizes = configuration.build(AnimationConfig, description["model"], name="model")
+        return Animation(sizes, variables)
     network, meta = export.restore_trained(folder, "generator", STAGE)
     params = network.params if network.ema is None else network.ema
     config = configuration.build(AnimationConfig, meta["config"]["model"], name="model")

@@ -70,16 +70,17 @@ class AnimationNetwork(nn.Module):
         field = self.motion_decoder(field) if self.config.motion_decoder else bilinear(field, 2 * h)
         return field.reshape(b, 2 * h, 2 * w, 3, 3)
 
-    def animate(
-        self, source: SourceCode, feature: Float[Array, "b d"]
-    ) -> Float[Array, "b h w 3"]:
+    def animate(self, source: SourceCode, feature: Float[Array, "b d"]) -> Float[Array, "b h w 3"]:
         """The source redrawn in the pose of the motion feature, float32 in [0, 1]."""
         rotation, translation = unpack_motion(feature, self.config.field)
         warped = warp(source.feature, self.decode_rotation(rotation), translation)
         return self.decoder(warped, source.scene)
 
     def __call__(
-        self, source: Float[Array, "b h w 3"], driving: Float[Array, "b h w 3"], *,
+        self,
+        source: Float[Array, "b h w 3"],
+        driving: Float[Array, "b h w 3"],
+        *,
         train: bool = False,
     ) -> Float[Array, "b h w 3"]:
         """The source image redrawn in the pose of the driving image."""

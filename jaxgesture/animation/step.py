@@ -10,14 +10,14 @@ from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.animation.losses import LossConfig, reconstruction_loss
 from jaxgesture.animation.network import AnimationNetwork
 from jaxgesture.core.state import TrainState, apply_gradients, create_network, create_state
-from jaxgesture.core.types import Array, Batch, Float, Metrics, UInt8
+from jaxgesture.core.types import AnyArray, Array, Batch, Float, Metrics, UInt8
 
 GENERATOR = "generator"
 
 
-def as_image(pixels: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+def as_image(pixels: UInt8[AnyArray, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """uint8 pixels as float32 in [0, 1]."""
-    return pixels.astype(jnp.float32) / 255.0
+    return jnp.asarray(pixels).astype(jnp.float32) / 255.0
 
 
 def make_init(
@@ -27,8 +27,9 @@ def make_init(
     network = AnimationNetwork(config)
 
     def init(key: Array) -> TrainState:
-        image = jnp.zeros((1, config.size, config.size, 3))
-        variables = network.init(key, image, image)
+        # Without computing the network's output: XLA would fold all of it as one constant.
+        image = jax.ShapeDtypeStruct((1, config.size, config.size, 3), jnp.float32)
+        variables = network.lazy_init(key, image, image)
         generator = create_network(
             variables["params"], optimizer, stats=variables["batch_stats"], ema=ema
         )

@@ -1,6 +1,6 @@
 """jaxgesture demo: the whole line on the built-in presenter, with a page of results.
 
-examples:
+Try:
   jaxgesture demo --out=out/demo
   jaxgesture demo --out=out/demo --long
 
@@ -32,7 +32,10 @@ def run() -> None:
 
     settings, words = DemoSettings(), ""
     if FLAGS.long:
-        settings, words = dataclasses.replace(settings, stage1_steps=3000, stage2_steps=1500), " --long"
+        settings, words = (
+            dataclasses.replace(settings, stage1_steps=3000, stage2_steps=1500),
+            " --long",
+        )
     if FLAGS.smoke:
         words = " --smoke"
         settings = DemoSettings(

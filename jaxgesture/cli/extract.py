@@ -1,6 +1,6 @@
 """jaxgesture extract: writes the motion features of a dataset with a trained base model.
 
-example:
+Try:
   jaxgesture extract --animation=runs/stage1 --data=data/mine --out=data/mine-motion
 
 The result is what stage 2 is trained on. It names the hash of the weights that made it; the same

@@ -39,7 +39,9 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
         text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split()).strip("\"'")
         raise UserError(f"{text}; see jaxgesture {argv[0]} --help") from error
     except OSError as error:
-        raise UserError(f"cannot read the config file {error.filename}: {error.strerror}") from error
+        raise UserError(
+            f"cannot read the config file {error.filename}: {error.strerror}"
+        ) from error
     finally:
         sys.argv = before
     if rest:

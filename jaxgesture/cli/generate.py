@@ -1,7 +1,7 @@
-"""jaxgesture generate: makes a video from a picture of a speaker and a speech recording.
+r"""jaxgesture generate: makes a video from a picture of a speaker and a speech recording.
 
-example:
-  jaxgesture generate --image=me.png --audio=speech.wav --animation=runs/stage1 \\
+Try:
+  jaxgesture generate --image=me.png --audio=speech.wav --animation=runs/stage1 \
       --motion=runs/stage2 --out=me.mp4
 
 The picture may have any size (its centre square is used), the recording any length and format.

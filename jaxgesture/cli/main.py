@@ -77,7 +77,7 @@ def use_compilation_cache() -> None:
     """Keeps compiled programs between runs, below the user's cache folder."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         base = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "jaxgesture" / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

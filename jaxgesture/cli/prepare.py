@@ -1,6 +1,6 @@
 """jaxgesture prepare: cuts videos into a dataset of frames and audio features.
 
-examples:
+Try:
   jaxgesture prepare --videos=my_videos --out=data/mine --size=64
   jaxgesture prepare --videos=talk.mp4 --out=data/talk --size=64 --validation=last:4.0
   jaxgesture prepare --presenter --out=data/presenter --size=64
@@ -16,9 +16,7 @@ from jaxgesture.cli import flags
 from jaxgesture.core.errors import UserError
 
 FLAGS = flags.new()
-absl_flags.DEFINE_list(
-    "videos", [], "a folder, or files separated by commas", flag_values=FLAGS
-)
+absl_flags.DEFINE_list("videos", [], "a folder, or files separated by commas", flag_values=FLAGS)
 absl_flags.DEFINE_boolean(
     "presenter", False, "render the synthetic presenter instead of videos", flag_values=FLAGS
 )
@@ -56,7 +54,7 @@ def run() -> None:
     from jaxgesture.data import prepare
 
     out = flags.required(FLAGS, "out", "name the folder of the dataset")
-    image_format = {"image_format": "png"} if FLAGS.quality == 0 else {"quality": FLAGS.quality}
+    image_format, quality = ("png", 95) if FLAGS.quality == 0 else ("jpeg", FLAGS.quality)
     if FLAGS.presenter:
         report = prepare.prepare_presenter(
             out,
@@ -65,7 +63,8 @@ def run() -> None:
             seconds=FLAGS.seconds,
             size=FLAGS.size,
             seed=FLAGS.seed,
-            **image_format,
+            image_format=image_format,
+            quality=quality,
         )
     else:
         videos = flags.required(FLAGS, "videos", "name a folder of videos, or use --presenter")
@@ -77,6 +76,7 @@ def run() -> None:
             size=FLAGS.size,
             crop=_crop(FLAGS.crop),
             validation=listed,
-            **image_format,
+            image_format=image_format,
+            quality=quality,
         )
     print("\n".join(report.lines()))

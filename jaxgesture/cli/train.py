@@ -1,14 +1,16 @@
-"""jaxgesture train: trains stage 1 or stage 2; the same command again goes on where it stopped.
+r"""jaxgesture train: trains stage 1 or stage 2; the same command again goes on where it stopped.
 
-examples:
-  jaxgesture train --config=configs/stage1.py:debug --config.data.directory=data/mine \\
+Try:
+  jaxgesture train --config=configs/stage1.py:debug --config.data.directory=data/mine \
       --workdir=runs/stage1
-  jaxgesture train --config=configs/stage2.py:debug --config.data.directory=data/mine-motion \\
+  jaxgesture train --config=configs/stage2.py:debug --config.data.directory=data/mine-motion \
       --workdir=runs/stage2 --config.optim.learning_rate=3e-4
 
 Everything goes into the workdir: checkpoints, metrics.jsonl, TensorBoard files, pictures. Ctrl-C
 saves first. --config takes a file and, after a colon, a preset (paper, small, debug) and words.
 """
+
+from typing import Any
 
 from absl import flags as absl_flags
 from ml_collections import config_flags
@@ -28,11 +30,11 @@ absl_flags.DEFINE_float(
 
 def run() -> None:
     """Runs the command."""
-    config = flags.required(FLAGS, "config", "name a file, such as configs/stage1.py:debug")
+    config: Any = flags.required(FLAGS, "config", "name a file, such as configs/stage1.py:debug")
     workdir = flags.required(FLAGS, "workdir", "name the folder that the run lives in")
     limit = None if FLAGS.minutes is None else 60 * FLAGS.minutes
     # The model tells the stages apart: only motion has segments.
-    if "segment_frames" in config.get("model", {}):
+    if "segment_frames" in config.model:
         from jaxgesture.motion.train import train
     else:
         from jaxgesture.animation.train import train

@@ -20,7 +20,9 @@ FILE = "model.json"
 WEIGHTS = "weights.npz"
 
 
-def save(folder: str | os.PathLike, stage: str, variables: PyTree, config: Any) -> None:
+def save(
+    folder: str | os.PathLike, stage: str, variables: PyTree, config: Any, **more: str
+) -> None:
     """Writes variables and the model's configuration; each file appears whole or not at all.
 
     Args:
@@ -28,17 +30,19 @@ def save(folder: str | os.PathLike, stage: str, variables: PyTree, config: Any) 
       stage: "animation" or "motion".
       variables: nested dictionaries of arrays.
       config: the model's dataclass.
+      more: what else the description says.
 
     Raises:
       UserError: if the folder cannot be written.
     """
     folder = pathlib.Path(folder).expanduser()
-    description = {"stage": stage, "model": configuration.section(config)}
+    description = {"stage": stage, "model": configuration.section(config), **more}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{WEIGHTS}.tmp"
         with temporary.open("wb") as file:
-            np.savez(file, **{k: np.asarray(v) for k, v in tree.flatten(variables).items()})
+            arrays: dict[str, Any] = {k: np.asarray(v) for k, v in tree.flatten(variables).items()}
+            np.savez(file, **arrays)
         temporary.replace(folder / WEIGHTS)
         temporary = folder / f".{FILE}.tmp"
         temporary.write_text(json.dumps(description, indent=2) + "\n")
@@ -50,7 +54,7 @@ def save(folder: str | os.PathLike, stage: str, variables: PyTree, config: Any) 
 
 
 def load(folder: str | os.PathLike, stage: str) -> tuple[PyTree, dict[str, Any]]:
-    """Reads what `save` wrote: the variables as JAX arrays, and the model's configuration.
+    """Reads what `save` wrote: the variables as JAX arrays, and the description.
 
     Raises:
       UserError: if a file is missing or damaged, or belongs to another stage.
@@ -65,7 +69,7 @@ def load(folder: str | os.PathLike, stage: str) -> tuple[PyTree, dict[str, Any]]
             f"{folder} is not a whole exported model ({error}); export it again"
         ) from error
     _check_stage(folder, description.get("stage"), stage)
-    return tree.unflatten(variables), description["model"]
+    return tree.unflatten(variables), description
 
 
 def restore_trained(

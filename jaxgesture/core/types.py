@@ -21,11 +21,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 PyTree = Any
+AnyArray = Array | np.ndarray
 Batch = Mapping[str, Array]
 Metrics = dict[str, Array]
 NumpyBatch = dict[str, np.ndarray]
 
 __all__ = [
+    "AnyArray",
     "Array",
     "Batch",
     "Bool",

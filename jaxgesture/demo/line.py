@@ -188,9 +188,7 @@ class Demo:
 
     def _page(self) -> None:
         for stage in ("stage1", "stage2"):
-            page.loss_curves(
-                stage, read_scalars(self.out / stage), self.out / f"loss_{stage}.png"
-            )
+            page.loss_curves(stage, read_scalars(self.out / stage), self.out / f"loss_{stage}.png")
         page.write(self.out, self.record)
 
 

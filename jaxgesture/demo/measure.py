@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxgesture.animation.model import Animation
-from jaxgesture.data import audio as audio_features
 from jaxgesture.data import presenter
 from jaxgesture.evaluation.motion import own_and_other
 from jaxgesture.generation.render import render
+from jaxgesture.generation.speech_to_motion import speech_to_motion
 from jaxgesture.motion.model import Motion
 
 
@@ -19,22 +19,6 @@ class Speech(NamedTuple):
     identity: int
 
 
-def sample_motion(
-    motion: Motion, animation: Animation, samples: np.ndarray, rate: int, picture: np.ndarray,
-    seed: int,
-) -> np.ndarray:
-    """Motion features for a recording, as `generate` samples them."""
-    frames = audio_features.frame_count(len(samples), rate)
-    segment = motion.config.segment_frames
-    padded = -(-frames // segment) * segment
-    return motion.sample(
-        audio_features.features(samples, rate, frames=padded),
-        frames=frames,
-        source_feature=np.asarray(animation.extract_motion(picture)),
-        seed=seed,
-    )
-
-
 def mouth_follows_speech(
     animation: Animation, motion: Motion, speeches: list[Speech], seconds: float
 ) -> dict[str, float]:
@@ -43,13 +27,16 @@ def mouth_follows_speech(
     The opening is measured in the rendered frames. `true_*` is the same for the presenter's own
     frames at the model's size: what a perfect model would reach.
     """
-    plays = [
-        presenter.perform(s.seed, s.identity, seconds, animation.size, 25.0) for s in speeches
-    ]
+    plays = [presenter.perform(s.seed, s.identity, seconds, animation.size, 25.0) for s in speeches]
     generated, drawn = [], []
     for play in plays:
         picture = play.frame(0).astype(np.float32) / 255.0
-        poses = sample_motion(motion, animation, play.audio, play.sample_rate, picture, seed=0)
+        poses = speech_to_motion(
+            motion,
+            play.audio,
+            play.sample_rate,
+            source_feature=np.asarray(animation.extract_motion(picture)),
+        )
         frames = np.concatenate(list(render(animation, animation.encode_source(picture), poses)))
         lips = play.boxes["lips"]
         # Wherever this head takes its mouth: generated nods are not those of the true clip.

@@ -54,7 +54,9 @@ def curves(
 
 
 def labelled_rows(
-    rows: Mapping[str, Sequence[UInt8[np.ndarray, "h w 3"]]], path: str | os.PathLike, *,
+    rows: Mapping[str, Sequence[UInt8[np.ndarray, "h w 3"]]],
+    path: str | os.PathLike,
+    *,
     side: int = 128,
 ) -> None:
     """Draws rows of pictures, each with its label on the left, into a PNG.

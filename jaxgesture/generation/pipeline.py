@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from jaxgesture.animation.model import Animation
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import audio as audio_features
 from jaxgesture.data.image import read_image
 from jaxgesture.data.sound import read_audio
 from jaxgesture.generation.render import render
+from jaxgesture.generation.speech_to_motion import features_of_segments
 from jaxgesture.generation.writer import VideoWriter
 from jaxgesture.motion.model import Motion
 
@@ -84,12 +84,13 @@ def generate(
     picture = read_image(image, size=animation.size)
     clock = [time.monotonic()]
     samples, rate = read_audio(speech)
-    rows = audio_features.features(samples, rate)
+    rows, frames = features_of_segments(samples, rate, motion.config.segment_frames)
     clock.append(time.monotonic())
     source = animation.encode_source(picture)
     source_feature = np.asarray(animation.extract_motion(picture))
     poses = motion.sample(
         rows,
+        frames=frames,
         source_feature=source_feature,
         seed=seed,
         candidates=candidates,

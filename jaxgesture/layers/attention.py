@@ -46,9 +46,7 @@ class MultiHeadAttention(nn.Module):
     ) -> Float[Array, "b t c"]:
         """Returns the projected attention output in the compute type."""
         width = query.shape[-1]
-        kernel = self.param(
-            "in_proj_kernel", nn.initializers.xavier_uniform(), (width, 3 * width)
-        )
+        kernel = self.param("in_proj_kernel", nn.initializers.xavier_uniform(), (width, 3 * width))
         bias = self.param("in_proj_bias", nn.initializers.zeros, (3 * width,))
         kernels = jnp.split(kernel.astype(self.dtype), 3, axis=1)
         biases = jnp.split(bias.astype(self.dtype), 3)

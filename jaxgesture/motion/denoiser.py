@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -165,9 +166,7 @@ class Denoiser(nn.Module):
             self.history_embed = self.param("history_embed", small, shape)
             self.null_history_embed = self.param("null_history_embed", small, shape)
 
-    def encode_audio(
-        self, audio: Float[Array, "b t a"], deterministic: bool = True
-    ) -> AudioCode:
+    def encode_audio(self, audio: Float[Array, "b t a"], deterministic: bool = True) -> AudioCode:
         """Normalised audio features of whole segments as tokens and their pooled vector."""
         tokens = _residual(self.cond_projection(audio))
         positions = np.arange(tokens.shape[1])
@@ -259,11 +258,18 @@ def _residual(x):
 
 def init_params(config: MotionConfig, key: Array) -> PyTree:
     """Fresh parameters of a `Denoiser`."""
-    motion = jnp.zeros((1, config.segment_frames, config.motion_size))
-    audio = jnp.zeros((1, config.segment_frames, config.audio_size))
-    history = motion[:, : config.history_frames] if config.history_frames else None
-    variables = Denoiser(config).init(
-        key, motion, jnp.zeros((1,), jnp.int32), audio=audio,
-        source_feature=motion[:, 0], history=history,
-    )  # fmt: skip
+    frames = config.segment_frames
+
+    def rows(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+
+    # Without computing the network's output, which XLA would fold as one constant.
+    variables = Denoiser(config).lazy_init(
+        key,
+        rows(frames, config.motion_size),
+        jax.ShapeDtypeStruct((1,), jnp.int32),
+        audio=rows(frames, config.audio_size),
+        source_feature=rows(config.motion_size),
+        history=rows(config.history_frames, config.motion_size) if config.history_frames else None,
+    )
     return variables["params"]

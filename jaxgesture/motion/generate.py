@@ -101,9 +101,7 @@ def sample_segment(
         both["history_mask"] = jnp.full((2 * k,), ~first)
 
     def branches(x_t, t, keep) -> Array:
-        return model.apply(
-            {"params": params}, x_t, t, code, **both, keep=keep, method="denoise"
-        )  # pyright: ignore
+        return model.apply({"params": params}, x_t, t, code, **both, keep=keep, method="denoise")  # pyright: ignore
 
     # A candidate's noise depends on its number alone, not on how many there are.
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(k))

@@ -60,10 +60,12 @@ class Motion:
     Attributes:
       config: its sizes.
       variables: {"params": ..., "stats": ...}; `stats` are the normalisation's four vectors.
+      animation_sha256: hash of the base model whose features it writes; empty if unknown.
     """
 
     config: MotionConfig
     variables: PyTree
+    animation_sha256: str = ""
 
     @property
     def feature_size(self) -> int:
@@ -197,7 +199,9 @@ class Motion:
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the weights and sizes into a folder that `load_motion` reads."""
-        export.save(folder, STAGE, self.variables, self.config)
+        export.save(
+            folder, STAGE, self.variables, self.config, animation_sha256=self.animation_sha256
+        )
 
     def _audio(self, features: Any) -> np.ndarray:
         audio = np.asarray(features, np.float32)
@@ -246,10 +250,11 @@ def load_motion(
         )
     folder = pathlib.Path(weights).expanduser()
     if (folder / export.FILE).is_file():
-        variables, sizes = export.load(folder, STAGE)
-        config = configuration.build(MotionConfig, sizes, name="model")
-        return Motion(config, variables)
+        variables, description = export.load(folder, STAGE)
+        config = configuration.build(MotionConfig, description["model"], name="model")
+        return Motion(config, variables, description["animation_sha256"])
     network, meta = export.restore_trained(folder, DENOISER, STAGE)
     config = configuration.build(MotionConfig, meta["config"]["model"], name="model")
     params = network.params if network.ema is None else network.ema
-    return Motion(config, {"params": params, "stats": {n: network.stats[n] for n in NAMES}})
+    variables = {"params": params, "stats": {n: network.stats[n] for n in NAMES}}
+    return Motion(config, variables, meta["weights_sha256"])

@@ -28,9 +28,7 @@ def nearest_rotation(matrix: Float[Array, "*n 3 3"]) -> Float[Array, "*n 3 3"]:
 
 def rotation_from_euler(angles: Float[Array, "*n 3"]) -> Float[Array, "*n 3 3"]:
     """Pitch(x) Yaw(y) Roll(z) of (pitch, yaw, roll) in radians."""
-    (cp, cy, cr), (sp, sy, sr) = (
-        jnp.moveaxis(f(angles), -1, 0) for f in (jnp.cos, jnp.sin)
-    )
+    (cp, cy, cr), (sp, sy, sr) = (jnp.moveaxis(f(angles), -1, 0) for f in (jnp.cos, jnp.sin))
     rows = (
         (cy * cr, -cy * sr, sy),
         (cp * sr + sp * sy * cr, cp * cr - sp * sy * sr, -sp * cy),

@@ -97,9 +97,7 @@ def denoising_losses(
         rngs={} if dropout_key is None else {"dropout": dropout_key},
     )  # pyright: ignore
     if not per_example:
-        return motion_losses(
-            prediction, clean, loss, history=history, history_mask=history_mask
-        )
+        return motion_losses(prediction, clean, loss, history=history, history_mask=history_mask)
 
     def single(rows):
         rows = {name: value[None] for name, value in rows.items()}

@@ -29,11 +29,15 @@ def inputs(config, seed=0, batch=3):
         return jnp.asarray(rng.uniform(-1, 1, (batch, *shape)), jnp.float32)
 
     frames, size = config.segment_frames, config.motion_size
-    return draw(frames, size), jnp.array([3, 500, 999])[:batch], {
-        "audio": draw(frames, config.audio_size),
-        "source_feature": draw(size),
-        "history": draw(config.history_frames, size),
-    }
+    return (
+        draw(frames, size),
+        jnp.array([3, 500, 999])[:batch],
+        {
+            "audio": draw(frames, config.audio_size),
+            "source_feature": draw(size),
+            "history": draw(config.history_frames, size),
+        },
+    )
 
 
 def test_published_sizes():

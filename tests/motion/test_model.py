@@ -20,9 +20,7 @@ OPTIONS = {"candidates": 2, "steps": 4}
 
 @pytest.fixture(scope="module")
 def motion():
-    statistics = make_statistics(
-        CONFIG, audio_mean=np.full(35, 0.3), audio_std=np.full(35, 2.0)
-    )
+    statistics = make_statistics(CONFIG, audio_mean=np.full(35, 0.3), audio_std=np.full(35, 2.0))
     return Motion(CONFIG, {"params": numpy_params(CONFIG), "stats": statistics})
 
 
@@ -102,9 +100,7 @@ def test_selection_keeps_the_best_of_the_same_candidates(motion, source):
             )
             yield float(np.abs(result[:5] - source[None]).sum())
 
-    plain = dataclasses.replace(
-        motion, config=dataclasses.replace(CONFIG, project=False)
-    )
+    plain = dataclasses.replace(motion, config=dataclasses.replace(CONFIG, project=False))
     pairs = [tuple(distances(seed)) for seed in range(4)]
     assert all(best <= only + 1e-4 for only, best in pairs)
     assert any(best < only - 1e-4 for only, best in pairs)
