@@ -3,6 +3,11 @@
 The reconstruction part needs no outside weights: the mean absolute difference of the images on an
 anti-aliased pyramid,
     L_pixel = sum_s weight * mean |blur_s(generated) - blur_s(real)|,   s in scales.
+Two more parts are not published and off by default; they shorten the time for which a model paints
+the clip's average and ignores the driving frame: the squared difference, and
+    L_motion = mean (m / mean m) |generated - real|,   m = 5x5 mean of |source - real|,
+the absolute difference where the driving frame differs from the source.
+
 The perceptual (eqs. 8, 9) and adversarial (eq. 10) parts add terms to the same dictionary.
 """
 
@@ -14,6 +19,8 @@ import jax.numpy as jnp
 from jaxgesture.core.types import Array, Float
 from jaxgesture.layers.resize import blur_downsample
 
+MOTION_FLOOR = 0.01  # mean change per pixel below which a pair counts less
+
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
@@ -21,26 +28,51 @@ class LossConfig:
 
     Attributes:
       pixel: weight of the absolute difference at each level of the pyramid.
-      squared: weight of the squared difference at full resolution; it pulls towards what moves
-        (an absolute difference alone is long content with the clip's average).
+      squared: weight of the squared difference at full resolution.
+      motion: weight of the absolute difference where source and driving frame differ.
       scales: levels of the pyramid, as factors of reduction.
     """
 
     pixel: float = 1.0
     squared: float = 0.0
+    motion: float = 0.0
     scales: tuple[int, ...] = (1, 2, 4)
 
 
 def reconstruction_loss(
-    generated: Float[Array, "b h w 3"], real: Float[Array, "b h w 3"], config: LossConfig
+    generated: Float[Array, "b h w 3"],
+    real: Float[Array, "b h w 3"],
+    source: Float[Array, "b h w 3"],
+    config: LossConfig,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The weighted sum and its unweighted terms; images in [0, 1], `real` carries no gradient."""
-    real = jax.lax.stop_gradient(real)
+    """The weighted sum and its unweighted terms; only `generated` carries a gradient.
+
+    Args:
+      generated: the source redrawn in the driving frame's pose, in [0, 1].
+      real: the driving frame.
+      source: the source image.
+      config: weights.
+    """
+    real, source = jax.lax.stop_gradient((real, source))
     difference = generated - real
     terms = {}
     for scale in config.scales:
         # The blur is linear: one pyramid of the difference serves both images.
         terms[f"pixel_{scale}"] = jnp.abs(blur_downsample(difference, scale)).mean()
     terms["squared"] = (difference**2).mean()
+    if config.motion:
+        weight = motion_weight(real, source)
+        terms["motion"] = (weight * jnp.abs(difference)).mean()
     total = config.pixel * sum(terms[f"pixel_{scale}"] for scale in config.scales)
-    return total + config.squared * terms["squared"], terms
+    total += config.squared * terms["squared"] + config.motion * terms.get("motion", 0.0)
+    return total, terms
+
+
+def motion_weight(
+    real: Float[Array, "b h w 3"], source: Float[Array, "b h w 3"]
+) -> Float[Array, "b h w 1"]:
+    """How much each pixel changes between source and driving frame; mean about 1 per image."""
+    change = jnp.abs(real - source).mean(-1, keepdims=True)
+    change = jax.lax.reduce_window(change, 0.0, jax.lax.add, (1, 5, 5, 1), (1, 1, 1, 1), "SAME")
+    # The floor keeps two equal frames from being all weight.
+    return change / jnp.maximum(change.mean((1, 2, 3), keepdims=True), 25 * MOTION_FLOOR)

@@ -65,7 +65,7 @@ def make_step(
                 train=True,
                 mutable=["batch_stats"],
             )
-            total, terms = reconstruction_loss(image, driving, loss)
+            total, terms = reconstruction_loss(image, driving, source, loss)
             return total, (terms, updates["batch_stats"])
 
         (total, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.data.presenter import corpus, find_lips, mouth_opening, perform
-from jaxgesture.data.presenter_looks import HAIR_STYLES, OUTFITS, ROOMS, look_of
+from jaxgesture.data.presenter.looks import HAIR_STYLES, OUTFITS, ROOMS, look_of
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jaxgesture.data.presenter import perform
-from jaxgesture.data.presenter_looks import look_of
-from jaxgesture.data.presenter_score import write_score
+from jaxgesture.data.presenter.looks import look_of
+from jaxgesture.data.presenter.score import write_score
 
 
 @pytest.fixture(scope="module")

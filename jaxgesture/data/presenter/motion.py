@@ -28,7 +28,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.data.presenter_score import (
+from jaxgesture.data.presenter.score import (
     Score,
     control_times,
     envelope,

@@ -18,7 +18,7 @@ CONTROL_RATE = 200
 """Rows a second of every slow signal (envelope, pitch, formants)."""
 
 VOWELS = 7
-"""Number of vowels; see `presenter_voice.FORMANTS` for their order."""
+"""Number of vowels; see `presenter.voice.FORMANTS` for their order."""
 
 _STRESS_DELAY = 0.05
 # What comes after the end shapes what is before it: a hand rests or prepares its next stroke.

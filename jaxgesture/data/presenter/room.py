@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from jaxgesture.data.presenter_canvas import (
+from jaxgesture.data.presenter.canvas import (
     Canvas,
     Colour,
     ellipse,
@@ -13,7 +13,7 @@ from jaxgesture.data.presenter_canvas import (
     mix,
     smooth_curve,
 )
-from jaxgesture.data.presenter_looks import Look
+from jaxgesture.data.presenter.looks import Look
 
 
 def paint_room(size: int, look: Look) -> Image.Image:

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from jaxgesture.data.presenter_canvas import Colour, distance, luminance, mix
-from jaxgesture.data.presenter_score import generator
-from jaxgesture.data.presenter_voice import Voice
+from jaxgesture.data.presenter.canvas import Colour, distance, luminance, mix
+from jaxgesture.data.presenter.score import generator
+from jaxgesture.data.presenter.voice import Voice
 
 HAIR_STYLES = (
     "short",

@@ -10,10 +10,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.data.presenter_canvas import Canvas, Colour, ellipse, mix
-from jaxgesture.data.presenter_looks import Look
-from jaxgesture.data.presenter_motion import Motion
-from jaxgesture.data.presenter_mouth import (
+from jaxgesture.data.presenter.canvas import Canvas, Colour, ellipse, mix
+from jaxgesture.data.presenter.looks import Look
+from jaxgesture.data.presenter.motion import Motion
+from jaxgesture.data.presenter.mouth import (
     CENTRE_Y,
     INTERIOR,
     JAW_DROP,

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from jaxgesture.data.presenter_canvas import Colour, ellipse, mix, smooth_curve, symmetric
-from jaxgesture.data.presenter_head import EYE_Y, Shape, face_outline, shape
-from jaxgesture.data.presenter_looks import Look
+from jaxgesture.data.presenter.canvas import Colour, ellipse, mix, smooth_curve, symmetric
+from jaxgesture.data.presenter.head import EYE_Y, Shape, face_outline, shape
+from jaxgesture.data.presenter.looks import Look
 
 Points = list[tuple[float, float]]
 

@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.data.presenter_score import (
+from jaxgesture.data.presenter.score import (
     CONTROL_RATE,
     Score,
     control_times,

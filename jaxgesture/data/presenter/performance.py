@@ -2,11 +2,11 @@
 
 The built-in corpus: nothing to download, and the only test bed with known truth. `perform` gives a
 clip: frames, voice, exact joints and boxes, beats. What is said and gestured comes from `seed`
-(`presenter_score`, `presenter_motion`), who says it from `identity` (`presenter_looks`), so that
+(`presenter.score`, `presenter.motion`), who says it from `identity` (`presenter.looks`), so that
 the same performance can be given by different people. Motion is independent of size; a
 longer clip begins like the shorter one.
 
-The rule that ties motion to speech is written in `presenter_motion`.
+The rule that ties motion to speech is written in `presenter.motion`.
 """
 
 import dataclasses
@@ -17,12 +17,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data.presenter_drawing import JOINTS, Figure, Painter
-from jaxgesture.data.presenter_looks import look_of
-from jaxgesture.data.presenter_motion import Motion, move
-from jaxgesture.data.presenter_mouth import find_lips, mouth_opening
-from jaxgesture.data.presenter_score import write_score
-from jaxgesture.data.presenter_voice import SAMPLE_RATE, synthesise
+from jaxgesture.data.presenter.drawing import JOINTS, Figure, Painter
+from jaxgesture.data.presenter.looks import look_of
+from jaxgesture.data.presenter.motion import Motion, move
+from jaxgesture.data.presenter.score import write_score
+from jaxgesture.data.presenter.voice import SAMPLE_RATE, synthesise
 
 MIN_SIZE, MAX_SIZE = 32, 1024
 
@@ -193,6 +192,3 @@ def corpus(
                 "test" if held else "train",
                 perform(words, identity, seconds, size, fps),
             )
-
-
-__all__ = ["Presentation", "corpus", "find_lips", "mouth_opening", "perform"]

@@ -6,7 +6,7 @@ It is drawn once a clip, because a torso only sways and breathes.
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from jaxgesture.data.presenter_canvas import (
+from jaxgesture.data.presenter.canvas import (
     Canvas,
     Colour,
     cast_shadow,
@@ -15,7 +15,7 @@ from jaxgesture.data.presenter_canvas import (
     mix,
     smooth_curve,
 )
-from jaxgesture.data.presenter_looks import Look
+from jaxgesture.data.presenter.looks import Look
 
 Points = list[tuple[float, float]]
 

@@ -9,9 +9,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.data.presenter_canvas import Canvas, Colour, mix, shaded
-from jaxgesture.data.presenter_looks import Look
-from jaxgesture.data.presenter_motion import HandMotion
+from jaxgesture.data.presenter.canvas import Canvas, Colour, mix, shaded
+from jaxgesture.data.presenter.looks import Look
+from jaxgesture.data.presenter.motion import HandMotion
 
 SHORT_SLEEVES = ("dress", "tee")
 

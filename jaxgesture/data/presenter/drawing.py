@@ -4,10 +4,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from jaxgesture.data.presenter_arms import HandShape, draw_hand, draw_sleeve, hand_shape
-from jaxgesture.data.presenter_canvas import Canvas, Colour, capsule, cast_shadow, mix
-from jaxgesture.data.presenter_hair import hair_shapes
-from jaxgesture.data.presenter_head import (
+from jaxgesture.data.presenter.arms import HandShape, draw_hand, draw_sleeve, hand_shape
+from jaxgesture.data.presenter.canvas import Canvas, Colour, capsule, cast_shadow, mix
+from jaxgesture.data.presenter.hair import hair_shapes
+from jaxgesture.data.presenter.head import (
     CHIN,
     EYE_Y,
     TOP,
@@ -19,10 +19,10 @@ from jaxgesture.data.presenter_head import (
     mouth_points,
     to_frame,
 )
-from jaxgesture.data.presenter_looks import Look
-from jaxgesture.data.presenter_motion import SHOULDER, Motion
-from jaxgesture.data.presenter_outfit import paint_torso
-from jaxgesture.data.presenter_room import paint_room
+from jaxgesture.data.presenter.looks import Look
+from jaxgesture.data.presenter.motion import SHOULDER, Motion
+from jaxgesture.data.presenter.outfit import paint_torso
+from jaxgesture.data.presenter.room import paint_room
 
 JOINTS = (
     "head_top",

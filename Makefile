@@ -1,0 +1,37 @@
+# Each target makes its own virtual environment in .venv on first use, with the versions of
+# constraints.txt, which are known to work on Python 3.11.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo demo-long test lint clean
+
+demo: $(VENV)/.demo
+	$(BIN)/jaxgesture demo --out=out/demo
+
+demo-long: $(VENV)/.demo
+	$(BIN)/jaxgesture demo --long --out=out/demo-long
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+$(VENV)/.made: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.made setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info
