@@ -21,9 +21,12 @@ class AnimationConfig:
       pi: the constant that turns degrees into radians; the published weights need 3.14.
       head_gain: scale of the initial weights of the angle heads against PyTorch's default;
         above 1 the motion feature depends on the image from the first step on.
+      translation_gain: the same for the translation, whose first random values move everything.
       motion_widths: channels of the motion decoder: at full, 1/2 and 1/4 resolution, in the
         middle, then of its three upward blocks and its output block.
       motion_blocks: residual blocks in its middle.
+      motion_gain: scale of its last convolution's initial weights against PyTorch's default; well
+        below 1 the first warps are small, so that their gradients mean something.
       decoder_blocks: residual blocks in front of the deviation decoder's upward path.
       decoder_widths: channels of its three upward blocks.
       deviation: blend the full-scene deviation of the source in (eqs. 5-7).
@@ -45,10 +48,12 @@ class AnimationConfig:
     offset_degrees: float = 99.0
     pi: float = 3.14
     head_gain: float = 1.0
+    translation_gain: float = 1.0
     motion_widths: tuple[int, int, int, int, int, int, int, int] = (
         64, 128, 256, 512, 384, 256, 128, 64,
     )  # fmt: skip
     motion_blocks: int = 3
+    motion_gain: float = 1.0
     decoder_blocks: int = 8
     decoder_widths: tuple[int, int, int] = (512, 256, 128)
     deviation: bool = True

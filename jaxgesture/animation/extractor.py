@@ -77,7 +77,8 @@ class DeviationExtractor(nn.Module):
             for angle in ANGLES
         }
         average = x.mean((1, 2), keepdims=True)
-        return logits, jnp.tanh(Conv(3, 1, name="fc_translation")(average))[:, 0, 0]
+        translation = Conv(3, 1, gain=config.translation_gain, name="fc_translation")(average)
+        return logits, jnp.tanh(translation)[:, 0, 0]
 
 
 def expected_angle(

@@ -33,4 +33,5 @@ class MotionDecoder(nn.Module):
         x = block("up_0", up_0, 8, "up")(jnp.concatenate((x, down_0), -1))
         x = block("up_out", up_out, 8, "up")(jnp.concatenate((x, conv_0), -1))
         x = block("out_0", out, 4)(x)
-        return jnp.tanh(Conv(9, dtype=dtype, name="out_1_0")(x).astype(jnp.float32))
+        x = Conv(9, gain=self.config.motion_gain, dtype=dtype, name="out_1_0")(x)
+        return jnp.tanh(x.astype(jnp.float32))

@@ -64,7 +64,7 @@ def load(folder: str | os.PathLike, stage: str) -> tuple[PyTree, dict[str, Any]]
         description = json.loads((folder / FILE).read_text())
         with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
             variables = {name: jnp.asarray(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{folder} is not a whole exported model ({error}); export it again"
         ) from error

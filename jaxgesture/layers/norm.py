@@ -41,7 +41,8 @@ class GroupNorm(nn.Module):
         def mean_over_groups(values: Array) -> Array:
             # Pixels first, then the channels of a group: half the time of one reduction over both.
             per_group = values.mean(1).reshape(b, groups, c // groups).mean(-1)
-            return jnp.repeat(per_group, c // groups, 1)[:, None]
+            shape = (b, groups, c // groups)
+            return jnp.broadcast_to(per_group[:, :, None], shape).reshape(b, 1, c)
 
         y = y - mean_over_groups(y)
         y = (y * lax.rsqrt(mean_over_groups(y**2) + EPSILON)).reshape(b, h, w, c)
