@@ -16,6 +16,7 @@ from absl import flags as absl_flags
 from ml_collections import config_flags
 
 from jaxgesture.cli import flags
+from jaxgesture.core.errors import UserError
 
 FLAGS = flags.new()
 config_flags.DEFINE_config_file(
@@ -33,8 +34,15 @@ def run() -> None:
     config: Any = flags.required(FLAGS, "config", "name a file, such as configs/stage1.py:debug")
     workdir = flags.required(FLAGS, "workdir", "name the folder that the run lives in")
     limit = None if FLAGS.minutes is None else 60 * FLAGS.minutes
+    try:
+        model = config.model
+    except (OSError, AttributeError) as error:  # a missing file is reported at its first use
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(
+            f"--config cannot be used ({reason}); give FILE:PRESET, such as configs/stage1.py:debug"
+        ) from error
     # The model tells the stages apart: only motion has segments.
-    if "segment_frames" in config.model:
+    if "segment_frames" in model:
         from jaxgesture.motion.train import train
     else:
         from jaxgesture.animation.train import train

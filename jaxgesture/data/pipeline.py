@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -51,7 +52,10 @@ class _FrameCache:
 
 @dataclasses.dataclass(frozen=True)
 class _Pairs:
-    """Item i is frame i of the split as driving frame, with a source frame of the same clip."""
+    """Item i is a frame of the split as driving frame, with a source frame of the same clip.
+
+    It is frame i, or `records[i]` where only some are used.
+    """
 
     dataset: FrameDataset
     split: str
@@ -59,11 +63,13 @@ class _Pairs:
     source: str
     image: Callable[[int], np.ndarray]
     describe: bool = False
+    records: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
-        return self.dataset.count(self.split)
+        return self.dataset.count(self.split) if self.records is None else len(self.records)
 
     def example(self, item: int, rng: np.random.Generator) -> NumpyBatch:
+        item = item if self.records is None else self.records[item]
         clip, index = self.dataset.locate(self.split, item)
         source = int(rng.integers(clip.frames))
         if self.source == "first":
@@ -107,6 +113,7 @@ def pairs(
     source: str = "random",
     workers: int = 0,
     cache: bool | None = None,
+    first_speaker_batches: int = 0,
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Stage 1 batches without end: in every epoch each frame of the split drives once.
@@ -121,6 +128,7 @@ def pairs(
         workers: processes that read ahead; 0 reads ahead with threads of this process.
         cache: keep decoded frames in memory. By default they are kept if the split needs less
             than 2 GiB and there are no worker processes (each would keep a copy of its own).
+        first_speaker_batches: the first batches are of the first clip's speaker alone.
         process: (index of this host, number of hosts); a host gets its contiguous rows.
 
     Returns:
@@ -134,9 +142,23 @@ def pairs(
         size = dataset.count(split) * dataset.size**2 * 3
         cache = workers == 0 and size < CACHE_BYTES
     items = _pair_items(dataset, split, augment, source, cache, describe=False)
-    return batches.endless(
-        items, seed=seed, batch_size=batch_size, workers=workers, process=process
+    stream = functools.partial(
+        batches.endless, seed=seed, batch_size=batch_size, workers=workers, process=process
     )
+    if not first_speaker_batches:
+        return stream(items)
+    first = dataset.clips(split)[0].speaker
+    chosen = (clip for clip in dataset.clips(split) if clip.speaker == first)
+    records = tuple(r for clip in chosen for r in range(clip.first, clip.first + clip.frames))
+    alone = stream(dataclasses.replace(items, records=records))
+
+    def joined(start: int) -> Iterator[NumpyBatch]:
+        left = max(first_speaker_batches - start, 0)
+        if left:
+            yield from itertools.islice(alone(start), left)
+        yield from stream(items)(start + left)
+
+    return joined
 
 
 def pairs_in_order(

@@ -41,7 +41,7 @@ class Demo:
         stage1.data.directory = str(self.out / "corpus")
         stage1.model.size = self.settings.size
         stage1.train.steps = self.settings.stage1_steps
-        stage1.eval.clips = 1000
+        stage1.eval.clips, stage1.eval.frames = 6, 25
         stage2.data.directory = str(self.out / "motion")
         stage2.train.steps = self.settings.stage2_steps
         return {"stage1": stage1, "stage2": stage2}
