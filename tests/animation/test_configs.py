@@ -1,0 +1,148 @@
+"""Every preset and word builds; sizes and placements are those of the golden texts."""
+
+import functools
+import os
+import pathlib
+
+import jax
+import pytest
+from jax.sharding import AbstractMesh
+
+from jaxgesture.animation import step as animation_step
+from jaxgesture.animation.train import SECTIONS as STAGE1
+from jaxgesture.core import config as configuration
+from jaxgesture.core import sharding, tree
+from jaxgesture.core.errors import UserError
+from jaxgesture.core.optim import make_optimizer
+from jaxgesture.demo.settings import load_config
+from jaxgesture.motion import step as motion_step
+from jaxgesture.motion.normalisation import identity_statistics
+from jaxgesture.motion.train import SECTIONS as STAGE2
+
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+WRITE = "JAXGESTURE_WRITE_GOLDEN"
+PRESETS = ("paper", "small", "debug")
+ABLATIONS = ("no_deviation", "no_enhancer", "no_motion_decoder")
+CASES = [
+    *[("stage1", preset) for preset in PRESETS],
+    *[("stage1", f"{p},{word}") for p in ("paper", "debug") for word in ABLATIONS],
+    ("stage1", f"debug,{','.join(ABLATIONS)}"),
+    *[("stage2", preset) for preset in PRESETS],
+    *[("stage2", f"{p},{word}") for p in ("paper", "debug") for word in ("euler", "no_history")],
+    ("stage2", "debug,euler,no_history"),
+]
+
+
+@functools.cache
+def built(name, text):
+    """The dataclasses of a preset's sections."""
+    config = load_config(name, text)
+    sections = {"stage1": STAGE1, "stage2": STAGE2}[name]
+    configuration.check_sections(config, sections)
+    return {key: configuration.build(cls, config[key], name=key) for key, cls in sections.items()}
+
+
+@functools.cache
+def abstract_state(name, text):
+    """The training state's shapes, with the optimiser and the average that the preset has."""
+    parts = built(name, text)
+    optimizer = make_optimizer(parts["optim"], parts["train"].steps)
+    ema = parts["optim"].ema_decay > 0
+    if name == "stage1":
+        init = animation_step.make_init(parts["model"], optimizer, ema=ema)
+    else:
+        model = parts["model"]
+        statistics = identity_statistics(model)
+        init = motion_step.make_init(model, optimizer, statistics, ema=ema)
+    return jax.eval_shape(init, jax.random.key(0))
+
+
+def network(name, text):
+    (only,) = abstract_state(name, text).networks.values()
+    return only
+
+
+@pytest.mark.parametrize(("name", "text"), CASES)
+def test_builds(name, text):
+    params = network(name, text).params
+    assert tree.count(params) > 1000
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
+
+
+def test_published_size():
+    assert tree.count(network("stage1", "paper").params) == 210_645_333
+    assert built("stage1", "paper")["model"].feature_size == 2307
+    assert built("stage2", "paper")["model"].feature_size == 2307
+
+
+@pytest.mark.parametrize("preset", ["paper", "debug"])
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("no_deviation", "decoder/mask_up_0"),
+        ("no_enhancer", "enhancer"),
+        ("no_motion_decoder", "motion_decoder"),
+    ],
+)
+def test_words_leave_parts_out(preset, word, part):
+    whole, less = (
+        set(tree.flatten(network("stage1", text).params)) for text in (preset, f"{preset},{word}")
+    )
+    assert less < whole
+    assert any(name.startswith(part) for name in whole)
+    assert not any(name.startswith(part) for name in less)
+
+
+@pytest.mark.parametrize("preset", ["small", "debug"])
+def test_the_presets_of_both_stages_fit(preset):
+    one, two = built("stage1", preset)["model"], built("stage2", preset)["model"]
+    assert one.feature_size == two.feature_size
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2"])
+def test_unknown_presets_and_words(name):
+    with pytest.raises(UserError, match="did you mean 'debug'"):
+        load_config(name, "debgu")
+    word = {"stage1": "no_deviation", "stage2": "no_history"}[name]
+    with pytest.raises(UserError, match=f"no word {word[:-1]!r}.*did you mean {word!r}"):
+        load_config(name, f"debug,{word[:-1]}")
+
+
+def compare(file, lines):
+    path, text = GOLDEN / file, "\n".join(lines) + "\n"
+    if os.environ.get(WRITE):
+        path.write_text(text)
+    assert path.read_text() == text, f"if this is meant, run again with {WRITE}=1"
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2"])
+def test_golden_shapes(name):
+    leaves = tree.flatten(network(name, "debug").params)
+    lines = [f"{key} {'x'.join(map(str, leaf.shape))}" for key, leaf in sorted(leaves.items())]
+    total = tree.count(network(name, "debug").params)
+    compare(f"{name}_debug_shapes.txt", [f"total {total}", *lines])
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2"])
+def test_golden_placement_on_eight_devices(name):
+    mesh = AbstractMesh((2, 4), sharding.AXES)
+    state = abstract_state(name, "debug")
+    (placed,) = sharding.state_shardings(state, mesh).networks.values()
+    specs = {key: value.spec for key, value in tree.flatten(placed.params).items()}
+    lines = [f"{key} {tuple(spec) or 'copied'}" for key, spec in sorted(specs.items())]
+    compare(f"{name}_debug_placement.txt", lines)
+    # The optimiser's moments and the average live where their parameters do.
+    moments = {key: value.spec for key, value in tree.flatten(placed.opt_state).items()}
+    found = 0
+    for key, spec in moments.items():
+        parameter = next((k for k in specs if key.endswith(f"/{k}")), None)
+        if parameter is not None:
+            assert spec == specs[parameter], key
+            found += 1
+    assert found >= 2 * len(specs)
+    for key, value in tree.flatten(placed.ema).items():
+        assert value.spec == specs[key]
+    # Splitting pays: hardly anything is copied to every device.
+    shapes = tree.flatten(network(name, "debug").params)
+    copied = sum(tree.count(shapes[key]) for key, spec in specs.items() if not tuple(spec))
+    assert copied < 0.1 * tree.count(network(name, "debug").params)

@@ -1,0 +1,318 @@
+"""Commands in this process: help, and one line that says what to do for whatever goes wrong."""
+
+import subprocess
+import sys
+import warnings
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from cli import calling
+from media import make_video
+from PIL import Image
+
+from jaxgesture.cli import main as cli
+from jaxgesture.data.datasets import FrameDataset
+
+STAGE1 = f"--config={calling.ROOT}/configs/stage1.py:debug"
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """The commands set how warnings are shown; that must not outlive a test."""
+    with warnings.catch_warnings():
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        yield
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a command line; returns its status and what it printed on both streams."""
+
+    def run(*arguments):
+        status = calling.call(*arguments)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def fails(call):
+    """Runs a command line that fails; returns the message."""
+
+    def run(*arguments):
+        status, out, err = call(*arguments)
+        lines = [line for line in err.splitlines() if line.startswith("jaxgesture:")]
+        assert (status, out) == (1, ""), err
+        assert len(lines) == 1 and err.splitlines()[-1] == lines[0], err
+        assert lines[0].startswith("jaxgesture: error: ")
+        assert "Traceback" not in err
+        return lines[0].removeprefix("jaxgesture: error: ")
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with files of each kind, good and bad."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "text.mp4").write_text("this is no video\n" * 100)
+    (folder / "empty.mp4").touch()
+    with av.open(str(folder / "frameless.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width = stream.height = 32
+        container.start_encoding()
+    rng = np.random.default_rng(0)
+    frames = list(rng.integers(0, 256, (6, 32, 32, 3), np.uint8))
+    make_video(folder / "good.mp4", frames)
+    Image.fromarray(frames[0]).save(folder / "me.png")
+    soundfile.write(folder / "speech.wav", 0.1 * rng.standard_normal(8000), 16000)
+    soundfile.write(folder / "none.wav", np.zeros(0), 16000)
+    return folder
+
+
+def test_help_lists_the_commands(call):
+    for arguments in (["--help"], ["-h"], ["help"]):
+        status, out, err = call(*arguments)
+        assert (status, err) == (0, "")
+        for name, text in cli.COMMANDS.items():
+            assert any(line.split(None, 1) == [name, text] for line in out.splitlines())
+    status, out, _ = call()
+    assert status == 1 and "usage: jaxgesture COMMAND" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    {
+        "prepare": "videos presenter out size crop validation quality identities clips seconds",
+        "train": "config workdir minutes",
+        "extract": "animation data out batch",
+        "generate": "image audio animation motion out motion_out seed candidates steps guidance",
+        "demo": "out long smoke",
+    }.items(),
+)
+def test_help_of_a_command_lists_its_flags_and_no_others(call, name, flags):
+    status, out, err = call(name, "--help")
+    assert (status, err) == (0, "")
+    listed = [line.split(":")[0][4:] for line in out.splitlines() if line.startswith("  --")]
+    assert set(flags.split()) <= set(listed) and len(listed) == len(set(listed))
+    assert out.startswith(f"jaxgesture {name}: ") and "Try:" in out
+    assert not {"logtostderr", "help", "pdb"} & set(listed)
+    assert call(name, "-h")[1] == out
+
+
+def test_every_command_has_a_test_of_its_help():
+    assert set(cli.COMMANDS) == {"prepare", "train", "extract", "generate", "demo"}
+
+
+def test_unknown_command(fails):
+    assert "no command 'trian'; did you mean 'train'?" in fails("trian")
+    assert "no command 'xyz'; known are: demo, extract" in fails("xyz", "--help=no")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_unknown_flag_and_stray_argument(fails, name):
+    message = fails(name, "--wrokdir=x")
+    assert "wrokdir" in message and f"jaxgesture {name} --help" in message
+    message = fails(name, "stray.mp4")
+    assert "'stray.mp4'" in message and f"see jaxgesture {name} --help" in message
+
+
+def test_a_misspelt_flag_names_the_nearest(fails):
+    assert "workdir" in fails("train", STAGE1, "--workdri=x").split("wor", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare"], "--out is missing"),
+        (["prepare", "--out=x"], "--videos is missing: name a folder of videos, or"),
+        (["train"], "--config is missing: name a file, such as configs/stage1.py:debug"),
+        (["train", STAGE1], "--workdir is missing"),
+        (["extract"], "--animation is missing"),
+        (["extract", "--animation=x"], "--data is missing"),
+        (["extract", "--animation=x", "--data=y"], "--out is missing"),
+        (["generate"], "--image is missing"),
+        (["generate", "--image=x"], "--audio is missing"),
+        (["generate", "--image=x", "--audio=y"], "--animation is missing"),
+        (["generate", "--image=x", "--audio=y", "--animation=z"], "--motion is missing"),
+    ],
+)  # fmt: skip
+def test_missing_flags(fails, arguments, message):
+    assert message in fails(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["prepare", "--size=large"], "size"),
+        (["generate", "--guidance=much"], "guidance"),
+        (["train", STAGE1, "--minutes=x"], "minutes"),
+        (["train", STAGE1, "--config.optim.learning_rate=fast"], "learning_rate"),
+        (["train", STAGE1, "--config.model.encoder_widths=1"], "encoder_widths"),
+    ],
+)
+def test_values_of_the_wrong_kind(fails, tmp_path, arguments, named):
+    if arguments[0] == "train":
+        arguments = [*arguments, f"--workdir={tmp_path / 'w'}"]
+    assert named in fails(*arguments)
+
+
+def test_misspelt_configuration(fails, tmp_path):
+    workdir = f"--workdir={tmp_path / 'w'}"
+    message = fails("train", STAGE1, "--config.optim.learning_rat=1", workdir)
+    assert "learning_rat" in message and "did you mean" in message.lower(), message
+    assert "learning_rate" in message.replace("optim.learning_rat=", "")
+    assert "no preset 'debgu'" in fails(
+        "train", f"--config={calling.ROOT}/configs/stage1.py:debgu", workdir
+    )
+    message = fails(
+        "train", f"--config={calling.ROOT}/configs/stage1.py:debug,no_deviatio", workdir
+    )
+    assert "did you mean 'no_deviation'?" in message
+    message = fails("train", f"--config={tmp_path}/none.py:debug", workdir)
+    assert f"{tmp_path}/none.py" in message and "give FILE:PRESET" in message
+    assert not (tmp_path / "w").exists()
+
+
+def test_train_without_its_data(fails, tmp_path):
+    workdir = f"--workdir={tmp_path / 'w'}"
+    assert "data.directory is empty" in fails("train", STAGE1, workdir)
+    message = fails("train", STAGE1, workdir, f"--config.data.directory={tmp_path / 'none'}")
+    assert str(tmp_path / "none") in message and "check the path" in message
+    stage2 = STAGE1.replace("stage1", "stage2")
+    assert "jaxgesture extract" in fails("train", stage2, workdir)
+    message = fails("train", stage2, workdir, f"--config.data.directory={tmp_path / 'none'}")
+    assert str(tmp_path / "none") in message
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "no such video or folder"),
+        ("missing.mp4", "no such video or folder"),
+        ("text.mp4", "text.mp4 is not a"),
+        ("empty.mp4", "empty.mp4 is an empty file"),
+        ("frameless.mkv", "frameless.mkv"),
+        ("me.png", "is not a video file"),
+    ],
+)
+def test_prepare_of_what_is_no_video(fails, files, tmp_path, name, message):
+    out = tmp_path / "out"
+    text = fails("prepare", f"--videos={files / name}", f"--out={out}", "--size=32")
+    assert message in text
+    assert not out.exists()
+
+
+def test_prepare_uses_what_it_can(call, files, tmp_path):
+    videos = f"--videos={files / 'good.mp4'},{files / 'text.mp4'}"
+    command = ("prepare", videos, f"--out={tmp_path / 'set'}", "--size=32", "--validation=none")
+    status, out, _ = call(*command)
+    assert status == 0 and "skipped text.mp4" in out and "1 train clips" in out
+    assert "1 of 1 clips has no sound: they serve stage 1 only" in out
+    assert FrameDataset(tmp_path / "set").clips()[0].frames == 6
+    status, out, _ = call(*command)
+    assert status == 0 and "kept, it was made by the same command" in out
+
+
+def test_prepare_into_another_dataset(call, fails, files, tmp_path):
+    command = ("prepare", f"--videos={files / 'good.mp4'}", f"--out={tmp_path / 'set'}")
+    assert call(*command, "--size=32", "--validation=none")[0] == 0
+    assert "size" in fails(*command, "--size=16", "--validation=none")
+    message = fails(*command, "--size=32", "--validation=lost:4")
+    assert "is not understood; use 'last:4.0'" in message
+    assert "--crop=1,x,2: give three numbers" in fails(*command, "--crop=1,x,2")
+    (tmp_path / "file").touch()
+    assert "file" in fails("prepare", "--presenter", f"--out={tmp_path / 'file'}", "--size=32")
+
+
+@pytest.mark.parametrize(
+    ("image", "audio", "message"),
+    [
+        ("none.png", "speech.wav", "none.png does not exist; check the path"),
+        ("me.png", "nowhere.wav", "nowhere.wav does not exist; check the path"),
+        ("empty.mp4", "speech.wav", "empty.mp4 is an empty file"),
+        ("me.png", "speech.wav", "no folder"),
+    ],
+)
+def test_generate_without_its_input(fails, files, tmp_path, image, audio, message):
+    text = fails(
+        "generate", f"--image={files / image}", f"--audio={files / audio}",
+        f"--animation={tmp_path / 'a'}", f"--motion={tmp_path / 'm'}",
+        f"--out={tmp_path / 'v.mp4'}",
+    )  # fmt: skip
+    assert message in text and not (tmp_path / "v.mp4").exists()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    from generation.models import make_animation, make_motion
+
+    folder = tmp_path_factory.mktemp("models")
+    animation = make_animation()
+    animation.save(folder / "animation")
+    make_motion(animation.sha256).save(folder / "motion")
+    make_motion("0" * 64).save(folder / "stranger")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("image", "audio", "motion", "message"),
+    [
+        ("me.png", "none.wav", "motion", "none.wav holds no audio sample"),
+        ("me.png", "text.mp4", "motion", "text.mp4 is not"),
+        ("me.png", "good.mp4", "motion", "good.mp4 has no audio track"),
+        ("speech.wav", "speech.wav", "motion", "speech.wav"),
+        ("me.png", "speech.wav", "stranger", "features of another base model"),
+        ("me.png", "speech.wav", "animation", "holds a model of 'animation'; give one of 'motion'"),
+    ],
+)
+def test_generate_with_input_of_another_kind(
+    fails, files, models, tmp_path, image, audio, motion, message
+):
+    text = fails(
+        "generate", f"--image={files / image}", f"--audio={files / audio}",
+        f"--animation={models / 'animation'}", f"--motion={models / motion}",
+        f"--out={tmp_path / 'v.mp4'}",
+    )  # fmt: skip
+    assert message in text and not (tmp_path / "v.mp4").exists()
+
+
+def test_extract_without_its_input(fails, models, tmp_path):
+    arguments = (f"--data={tmp_path / 'data'}", f"--out={tmp_path / 'out'}")
+    assert "no folder" in fails("extract", f"--animation={tmp_path / 'none'}", *arguments)
+    message = fails("extract", f"--animation={models / 'animation'}", *arguments)
+    assert str(tmp_path / "data") in message
+
+
+def test_warnings_are_one_line_too(capsys):
+    from jaxgesture.core.errors import DataWarning
+
+    cli._show_warning(DataWarning("speech.wav is silent"), DataWarning, "file.py", 3)
+    assert capsys.readouterr().err == "jaxgesture: warning: speech.wav is silent\n"
+    cli._show_warning(FutureWarning("soon"), FutureWarning, "file.py", 3)
+    assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_is_a_message(capsys, monkeypatch):
+    from jaxgesture.cli import prepare
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "run", interrupted)
+    assert cli.run("prepare", ["prepare"]) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
+
+
+def test_the_module_is_the_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxgesture.cli", "trian"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "jaxgesture: error: no command 'trian'; did you mean 'train'?\n"
