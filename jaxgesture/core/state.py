@@ -77,7 +77,10 @@ def initialize(
         # A Python number's weak type would not survive a checkpoint, and may steer promotion.
         return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), init(key))
 
-    return jax.jit(compute, out_shardings=shardings)(key)
+    # It runs once: compiling it with care takes longer than it saves.
+    options = {"xla_backend_optimization_level": 0}
+    lowered = jax.jit(compute, out_shardings=shardings).lower(key)
+    return lowered.compile(compiler_options=options)(key)
 
 
 def apply_gradients(
