@@ -1,7 +1,7 @@
 """The training state of a stage: one pytree, whatever the number of networks in it."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import flax.struct
 import jax
@@ -78,7 +78,7 @@ def initialize(
         return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), init(key))
 
     # It runs once: compiling it with care takes longer than it saves.
-    options = {"xla_backend_optimization_level": 0}
+    options: Any = {"xla_backend_optimization_level": 0}
     lowered = jax.jit(compute, out_shardings=shardings).lower(key)
     return lowered.compile(compiler_options=options)(key)
 
