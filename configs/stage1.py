@@ -51,11 +51,9 @@ PRESETS = {
         "data.batch_size": 8,
         # One source a clip: what to redraw is settled early, and following can begin.
         "data.source": "first",
+        "data.easy_steps": 500,
         "data.augment.flip": 0.0,
-        "data.augment.crop": 0.05,
-        "data.augment.brightness": 0.05,
-        "data.augment.contrast": 0.05,
-        "data.augment.saturation": 0.05,
+        "data.augment.crop": 0.08,
         "model.size": 64,
         # Multiples of 16 at full resolution: a CPU is up to ten times slower at 24 channels.
         "model.encoder_widths": (16, 32, 64, 128),

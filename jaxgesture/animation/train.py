@@ -35,8 +35,8 @@ class DataConfig:
       batch_size: pairs of frames per step, over all devices.
       seed: of the order and the augmentation.
       source: "random", any frame of the clip as source, or "first".
-      first_speaker_steps: so many steps are trained on the first clip's speaker alone. Following
-        the driving frame sets in sooner with one speaker than with many, and stays.
+      easy_steps: so many steps at the start see the first clip's speaker alone, without
+        augmentation. Following the driving frame sets in sooner with one speaker than with many.
       workers: processes that read ahead; 0 reads with threads.
       augment: random changes, the same for both frames of a pair.
     """
@@ -45,7 +45,7 @@ class DataConfig:
     batch_size: int = 20
     seed: int = 0
     source: str = "random"
-    first_speaker_steps: int = 0
+    easy_steps: int = 0
     workers: int = 0
     augment: AugmentConfig = AugmentConfig()
 
@@ -165,7 +165,7 @@ def train(
         seed=data.seed,
         augment=data.augment,
         source=data.source,
-        first_speaker_batches=data.first_speaker_steps,
+        easy_batches=data.easy_steps,
         workers=data.workers,
         process=(jax.process_index(), jax.process_count()),
     )

@@ -113,7 +113,7 @@ def pairs(
     source: str = "random",
     workers: int = 0,
     cache: bool | None = None,
-    first_speaker_batches: int = 0,
+    easy_batches: int = 0,
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Stage 1 batches without end: in every epoch each frame of the split drives once.
@@ -128,7 +128,8 @@ def pairs(
         workers: processes that read ahead; 0 reads ahead with threads of this process.
         cache: keep decoded frames in memory. By default they are kept if the split needs less
             than 2 GiB and there are no worker processes (each would keep a copy of its own).
-        first_speaker_batches: the first batches are of the first clip's speaker alone.
+        easy_batches: so many batches at the start are of the first clip's speaker alone, and not
+            augmented.
         process: (index of this host, number of hosts); a host gets its contiguous rows.
 
     Returns:
@@ -145,15 +146,15 @@ def pairs(
     stream = functools.partial(
         batches.endless, seed=seed, batch_size=batch_size, workers=workers, process=process
     )
-    if not first_speaker_batches:
+    if not easy_batches:
         return stream(items)
     first = dataset.clips(split)[0].speaker
     chosen = (clip for clip in dataset.clips(split) if clip.speaker == first)
     records = tuple(r for clip in chosen for r in range(clip.first, clip.first + clip.frames))
-    alone = stream(dataclasses.replace(items, records=records))
+    alone = stream(dataclasses.replace(items, records=records, augment=None))
 
     def joined(start: int) -> Iterator[NumpyBatch]:
-        left = max(first_speaker_batches - start, 0)
+        left = max(easy_batches - start, 0)
         if left:
             yield from itertools.islice(alone(start), left)
         yield from stream(items)(start + left)
