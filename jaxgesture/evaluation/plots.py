@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 INK, ACCENT, MUTED = "#22313f", "#d1495b", "#7a8b99"
 COLOURS = (ACCENT, "#30638e", "#edae49", "#3c896d", MUTED)
+MARGIN = 200  # pixels left of the rows, for their labels
 
 
 def curves(
@@ -40,7 +41,8 @@ def curves(
             points = [(line["step"], line[name]) for line in lines if name in line]
             if points:
                 x, y = zip(*points, strict=True)
-                axis.plot(x, y, label=label, color=colour, linewidth=1.8)
+                marker = "o" if len(x) == 1 else ""
+                axis.plot(x, y, label=label, color=colour, linewidth=1.8, marker=marker)
         axis.set_title(title, color=INK, fontsize=11)
         axis.set_xlabel("step", color=INK)
         axis.grid(alpha=0.25)
@@ -68,7 +70,7 @@ def labelled_rows(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    margin, gap = 150, 4
+    margin, gap = MARGIN, 4
     columns = max(len(row) for row in rows.values())
     sheet = Image.new(
         "RGB", (margin + columns * (side + gap), len(rows) * (side + gap) + gap), "white"

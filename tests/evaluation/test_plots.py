@@ -41,10 +41,16 @@ def test_labelled_rows(tmp_path):
     red, blue = np.zeros((2, 8, 8, 3), np.uint8)
     red[..., 0], blue[..., 2] = 255, 255
     plots.labelled_rows({"source": [red], "true\nframes": [blue, red]}, tmp_path / "a.png", side=16)
-    picture = pixels(tmp_path / "a.png")
-    assert picture.shape == (2 * 20 + 4, 150 + 2 * 20, 3)
-    np.testing.assert_array_equal(picture[4:20, 150:166], np.broadcast_to(red[0, 0], (16, 16, 3)))
-    np.testing.assert_array_equal(picture[24:40, 150:166], np.broadcast_to(blue[0, 0], (16, 16, 3)))
-    np.testing.assert_array_equal(picture[24:40, 170:186], np.broadcast_to(red[0, 0], (16, 16, 3)))
-    assert (picture[4:20, 170:186] == 255).all()  # the shorter row ends
-    assert (picture[:20, :150] < 128).all(-1).any() and (picture[24:, :150] < 128).all(-1).any()
+    picture, left = pixels(tmp_path / "a.png"), plots.MARGIN
+    assert picture.shape == (2 * 20 + 4, left + 2 * 20, 3)
+    np.testing.assert_array_equal(
+        picture[4:20, left : left + 16], np.broadcast_to(red[0, 0], (16, 16, 3))
+    )
+    np.testing.assert_array_equal(
+        picture[24:40, left : left + 16], np.broadcast_to(blue[0, 0], (16, 16, 3))
+    )
+    np.testing.assert_array_equal(
+        picture[24:40, left + 20 : left + 36], np.broadcast_to(red[0, 0], (16, 16, 3))
+    )
+    assert (picture[4:20, left + 20 : left + 36] == 255).all()  # the shorter row ends
+    assert (picture[:20, :left] < 128).all(-1).any() and (picture[24:, :left] < 128).all(-1).any()
