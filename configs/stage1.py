@@ -16,6 +16,7 @@ from jaxgesture.core import config as configuration
 S2G = {  # not published; from S2G-MDDiffusion: 200 epochs x 50 repeats, batch 20
     "data.batch_size": 20,
     "data.augment.flip": 0.5,
+    "data.augment.crop": 0.0,  # its time reversal means nothing for pairs of frames
     "optim.name": "adam",
     "optim.learning_rate": 2e-4,
     "optim.b1": 0.5,
@@ -52,8 +53,12 @@ PRESETS = {
         # One source a clip: what to redraw is settled early, and following can begin.
         "data.source": "first",
         "data.easy_steps": 500,
+        # On 16 s of video, crops and colours cost 1.5 dB of held-out PSNR within 700 steps.
         "data.augment.flip": 0.0,
-        "data.augment.crop": 0.08,
+        "data.augment.crop": 0.0,
+        "data.augment.brightness": 0.0,
+        "data.augment.contrast": 0.0,
+        "data.augment.saturation": 0.0,
         "model.size": 64,
         # Multiples of 16 at full resolution: a CPU is up to ten times slower at 24 channels.
         "model.encoder_widths": (16, 32, 64, 128),
@@ -67,6 +72,7 @@ PRESETS = {
         "model.motion_blocks": 1,
         "model.decoder_blocks": 4,
         "model.decoder_widths": (128, 32, 16),
+        "loss.scales": (1, 2, 4),
         "loss.squared": 2.0,
         "loss.motion": 1.0,
         "optim.learning_rate": 1e-3,
@@ -76,6 +82,7 @@ PRESETS = {
         "optim.warmup_steps": 50,
         "optim.final_fraction": 0.02,
         "optim.ema_decay": 0.99,
+        "optim.ema_warmup": True,
         "train.steps": 1_500,
         "train.eval_every": 250,
         "checkpoint.every_steps": 250,

@@ -47,6 +47,7 @@ PRESETS = {
         "model.standardise": True,
         "optim.learning_rate": 1e-3,
         "optim.ema_decay": 0.995,
+        "optim.ema_warmup": True,
         "train.steps": 1_500,
         "train.eval_every": 500,
         "checkpoint.every_steps": 250,

@@ -17,7 +17,7 @@ ALLOWED = {
     "evaluation": {"core"},
     "animation": {"core", "layers", "data", "evaluation"},
     "motion": {"core", "layers", "data", "evaluation"},
-    "generation": {"core", "data", "evaluation", "animation", "motion"},
+    "generation": {"core", "data", "animation", "motion"},
     "demo": {"core", "data", "evaluation", "animation", "motion", "generation"},
     "cli": {"core", "data", "evaluation", "animation", "motion", "generation", "demo"},
 }

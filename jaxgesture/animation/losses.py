@@ -36,7 +36,7 @@ class LossConfig:
     pixel: float = 1.0
     squared: float = 0.0
     motion: float = 0.0
-    scales: tuple[int, ...] = (1, 2, 4)
+    scales: tuple[int, ...] = (1, 2, 4, 8)
 
 
 def reconstruction_loss(

@@ -148,10 +148,10 @@ def load_animation(
     Raises:
       UserError: if the weights are missing, or of another kind.
     """
-    if preset not in PRESETS:
-        hint = configuration.nearest(preset, PRESETS)
-        raise UserError(f"no preset {preset!r} of the base model; {hint}")
     if isinstance(weights, Mapping):
+        if preset not in PRESETS:
+            hint = configuration.nearest(preset, PRESETS)
+            raise UserError(f"no preset {preset!r} of the base model; {hint}")
         raise UserError(
             "reading a state dict of the PyTorch model needs the weight converter, which this "
             "version does not have; give a work directory of `jaxgesture train` instead"

@@ -44,6 +44,7 @@ def make_step(
     optimizer: optax.GradientTransformation,
     *,
     ema_decay: float | None = None,
+    ema_warmup: bool = False,
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     """Returns `step(state, batch, key) -> (state, metrics)`.
 
@@ -76,7 +77,7 @@ def make_step(
             grads,
             optimizer,
             ema_decay=ema_decay,
-            ema_warmup=ema_decay is not None,
+            ema_warmup=ema_warmup,
             step=state.step,
             stats=stats,
         )

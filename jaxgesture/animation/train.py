@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import warnings
 from typing import Any
 
 import jax
@@ -15,12 +16,12 @@ from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_step
 from jaxgesture.core import config as configuration
 from jaxgesture.core import loop
 from jaxgesture.core.checkpoint import CheckpointConfig
-from jaxgesture.core.errors import UserError
+from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter
-from jaxgesture.core.optim import OptimConfig, make_optimizer
+from jaxgesture.core.optim import OptimConfig, free_keys, make_optimizer
 from jaxgesture.core.sharding import MeshConfig
 from jaxgesture.core.state import TrainState
-from jaxgesture.data import pipeline
+from jaxgesture.data import batches, pipeline
 from jaxgesture.data.augment import AugmentConfig
 from jaxgesture.data.datasets import ClipInfo, FrameDataset
 from jaxgesture.evaluation import reconstruction
@@ -109,12 +110,9 @@ def redraw(animation: Animation, source: np.ndarray, driving: np.ndarray, batch:
     """Driving frames uint8 (t, h, w, 3) redrawn from one source image uint8 (h, w, 3)."""
     code = animation.encode_source(as_image(source))
     images = []
-    for start in range(0, len(driving), batch):
-        part = driving[start : start + batch]
-        # One shape for all calls: the last batch is filled up.
-        padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
-        features = animation.extract_motion(as_image(padded))
-        images.append(np.asarray(animation.animate(code, features))[: len(part)])
+    for part, count in batches.filled(driving, batch):
+        features = animation.extract_motion(as_image(part))
+        images.append(np.asarray(animation.animate(code, features))[:count])
     return np.concatenate(images)
 
 
@@ -158,7 +156,7 @@ def train(
             "--config.data.directory=DIR"
         )
     dataset = FrameDataset(data.directory, size=model.size)
-    batches = pipeline.pairs(
+    stream = pipeline.pairs(
         dataset,
         split="train",
         batch_size=data.batch_size,
@@ -173,8 +171,6 @@ def train(
     ema_decay = optim.ema_decay or None
 
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
-        if built["eval"].split not in dataset.splits:
-            return {}
         generator = state.networks[GENERATOR]
         params = generator.params if generator.ema is None else generator.ema
         animation = Animation(model, {"params": params, "batch_stats": generator.stats})
@@ -183,24 +179,33 @@ def train(
             writer.image(step, f"reconstruction_{i}", reconstruction.strip(item))
         return reconstruction.mean_scores(results)
 
+    judged = built["eval"].split
+    can_judge = judged in dataset.splits and any(c.frames > 1 for c in dataset.clips(judged))
+    if not can_judge:
+        warnings.warn(
+            f"{data.directory} has no {judged!r} clips of two frames: nothing is evaluated",
+            DataWarning,
+            stacklevel=2,
+        )
     stage = loop.Stage(
         name=STAGE,
         init=make_init(model, optimizer, ema=ema_decay is not None),
-        step=make_step(model, built["loss"], optimizer, ema_decay=ema_decay),
-        evaluate=judge,
+        step=make_step(
+            model, built["loss"], optimizer, ema_decay=ema_decay, ema_warmup=optim.ema_warmup
+        ),
+        evaluate=judge if can_judge else None,
         meta={
             "config": {name: configuration.section(value) for name, value in built.items()},
             "dataset_sha256": dataset.sha256,
         },
     )
-    free = (*loop.FREE, "data.directory", "data.workers")
     return loop.run(
         stage,
-        batches,
+        stream,
         workdir,
         steps,
         built["checkpoint"],
         built["mesh"],
         time_limit_s=time_limit_s,
-        free=free,
+        free=free_keys(optim),
     )

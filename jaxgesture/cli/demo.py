@@ -2,7 +2,7 @@
 
 Try:
   jaxgesture demo --out=out/demo
-  jaxgesture demo --out=out/demo --long
+  jaxgesture demo --out=out/demo-long --long
 
 Renders a corpus of the synthetic presenter, trains both stages, generates a video for a speaker
 and words that were not trained on, measures, and writes OUT/index.html. What stands in OUT already

@@ -8,6 +8,8 @@ The picture may have any size (its centre square is used), the recording any len
 The same seed gives the same motion; --motion_out keeps it as a NumPy file.
 """
 
+import pathlib
+
 from absl import flags as absl_flags
 
 from jaxgesture.cli import flags
@@ -47,6 +49,8 @@ def run() -> None:
 
     for path in (image, audio):  # before the weights are read
         check_file(path)
+    if FLAGS.motion_out:
+        pathlib.Path(FLAGS.motion_out).expanduser().parent.mkdir(parents=True, exist_ok=True)
     result = generate(
         image,
         audio,
@@ -60,6 +64,6 @@ def run() -> None:
         batch=FLAGS.batch,
     )
     if FLAGS.motion_out:
-        np.save(FLAGS.motion_out, result.motion)
+        np.save(pathlib.Path(FLAGS.motion_out).expanduser(), result.motion)
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
     print(f"{result.path}: {len(result.motion)} frames ({spent})")

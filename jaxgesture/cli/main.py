@@ -69,7 +69,9 @@ def run(name: str, argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno is None:
             raise
-        return _fail(f"{error.filename or 'a file'}: {error.strerror}")
+        return _fail(
+            f"{error.filename or 'a file'}: {error.strerror}; check path, rights and disk space"
+        )
     return 0
 
 

@@ -69,13 +69,13 @@ def run() -> None:
     else:
         videos = flags.required(FLAGS, "videos", "name a folder of videos, or use --presenter")
         rule = FLAGS.validation
-        listed = rule.split(",") if "," in rule or "." in rule and ":" not in rule else rule
+        known = rule == "none" or ":" in rule
         report = prepare.prepare_folder(
             videos[0] if len(videos) == 1 else videos,
             out,
             size=FLAGS.size,
             crop=_crop(FLAGS.crop),
-            validation=listed,
+            validation=rule if known else rule.split(","),
             image_format=image_format,
             quality=quality,
         )

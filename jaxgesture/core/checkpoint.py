@@ -257,7 +257,10 @@ def _newest_readable(
         except Exception as error:  # noqa: BLE001 - Orbax and TensorStore raise many kinds
             damaged.append(one)
             # One line of what may be pages.
-            reason = reason or f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            reason = (
+                reason
+                or f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+            )
             continue
         for bad in damaged:
             warnings.warn(

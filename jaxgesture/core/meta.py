@@ -10,6 +10,8 @@ from jaxgesture.core import config
 from jaxgesture.core.errors import UserError
 
 PACKAGES = ("jaxgesture", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+# Hashes of what a run is trained on.
+DATA = ("dataset_sha256", "weights_sha256")
 # A message is one line: more keys than this are only counted.
 SHOWN = 6
 
@@ -42,7 +44,7 @@ def check(
     Args:
         stored: meta of a checkpoint in the workdir.
         stage: name of the stage that wants to go on from it.
-        given: the stage's own meta; "config" is compared.
+        given: the stage's own meta; "config" and the hashes of the data are compared.
         workdir: for the message.
         free: sections or keys of the configuration that may differ.
 
@@ -54,6 +56,12 @@ def check(
             f"{workdir} is the workdir of stage {stored['stage']!r}, not {stage!r}; "
             "use another --workdir"
         )
+    for name in DATA:
+        if name in stored and stored[name] != given.get(name):
+            raise UserError(
+                f"{workdir} was trained on other data ({name} differs); point data.directory back "
+                "to it, or use another --workdir"
+            )
     changed = config.differences(stored.get("config", {}), given.get("config", {}), free)
     if changed:
         listed = [f"{key} was {old!r}, now {new!r}" for key, (old, new) in changed.items()]

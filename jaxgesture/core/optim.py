@@ -32,6 +32,7 @@ class OptimConfig:
         final_fraction: see `schedule`.
         ema_decay: weight of the old value in the running average of the parameters, the one
             that is used after training; 0 keeps no average.
+        ema_warmup: start with a shorter average, min(ema_decay, (1 + step) / (10 + step)).
     """
 
     name: str = "adam"
@@ -48,6 +49,7 @@ class OptimConfig:
     decay_factor: float = 0.1
     final_fraction: float = 0.0
     ema_decay: float = 0.0
+    ema_warmup: bool = False
 
 
 def make_schedule(config: OptimConfig, total_steps: int) -> optax.Schedule:
@@ -119,3 +121,11 @@ def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTrans
     if config.clip_norm:
         return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
     return optimizer
+
+
+def free_keys(config: OptimConfig) -> tuple[str, ...]:
+    """The keys of a training configuration that may differ when a run is resumed."""
+    free = ("data.directory", "data.workers", "train.log_every", "train.eval_every",
+            "checkpoint", "eval", "mesh")  # fmt: skip
+    # A cosine schedule hangs on the number of steps: another number is another training.
+    return free if config.schedule == "cosine" else (*free, "train.steps")

@@ -78,7 +78,8 @@ def initialize(
         return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), init(key))
 
     # It runs once: compiling it with care takes longer than it saves.
-    options: Any = {"xla_backend_optimization_level": 0}
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    options: Any = {"xla_backend_optimization_level": 0} if on_cpu else None
     lowered = jax.jit(compute, out_shardings=shardings).lower(key)
     return lowered.compile(compiler_options=options)(key)
 

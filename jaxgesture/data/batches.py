@@ -42,11 +42,11 @@ class Items(Protocol):
 
 @functools.lru_cache(maxsize=8)
 def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.Generator(np.random.PCG64([seed, _ORDER, epoch])).permutation(count)
+    return np.random.Generator(np.random.PCG64([seed % 2**64, _ORDER, epoch])).permutation(count)
 
 
 def _draws(seed: int, number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([seed, _DRAWS, number]))
+    return np.random.Generator(np.random.PCG64([seed % 2**64, _DRAWS, number]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,3 +143,18 @@ def in_order(
             example = items.example(item, _draws(seed, item))
             rows.append({**example, "valid": np.asarray(number < len(chosen))})
         yield {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+
+
+def filled(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Batches of exactly `size` rows, so that a jitted function sees one shape.
+
+    Args:
+        rows: at least one row.
+        size: rows of a batch.
+
+    Yields:
+        a batch, the last one filled up with copies of its last row, and how many rows count.
+    """
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        yield np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)]), len(part)

@@ -77,7 +77,7 @@ class FrameDataset:
     """
 
     def __init__(self, directory: str | os.PathLike, *, size: int | None = None):
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(directory).expanduser()
         index = records.read_index(self.directory, INDEX, KIND)
         self.size: int = index["size"]
         self.fps: float = index["fps"]

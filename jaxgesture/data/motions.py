@@ -223,7 +223,7 @@ class MotionDataset:
     """
 
     def __init__(self, directory: str | os.PathLike):
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(directory).expanduser()
         index = records.read_index(self.directory, INDEX, KIND)
         self.feature_size: int = index["feature_size"]
         self.audio_size: int = index["audio_size"]

@@ -81,7 +81,7 @@ def prepare_folder(
     unknown = sorted({*segments, *listed} - set(found))
     if unknown:
         raise UserError(f"no such file among the videos: {', '.join(unknown)}")
-    report = PrepareReport(pathlib.Path(out))
+    report = PrepareReport(pathlib.Path(out).expanduser())
     hashes: dict[str, str] = {}
     for name, path in found.items():
         try:
@@ -273,7 +273,7 @@ def prepare_presenter(
         "validation_identities": list(held_out),
     }
     settings = frame_settings(size, _AUDIO_FPS, audio.AUDIO_SIZE, image_format, quality)
-    report = PrepareReport(pathlib.Path(out))
+    report = PrepareReport(pathlib.Path(out).expanduser())
     if kept(report, settings, arguments):
         return report
 

@@ -203,7 +203,7 @@ def building(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     What an interrupted run left under the partial name is removed first.
     """
-    final = pathlib.Path(directory)
+    final = pathlib.Path(directory).expanduser()
     partial = final.with_name(final.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -237,7 +237,7 @@ def read_index(directory: str | os.PathLike, index_name: str, kind: str) -> dict
     Raises:
         UserError: no such folder, not a dataset of this kind, or files missing or cut short.
     """
-    folder = pathlib.Path(directory)
+    folder = pathlib.Path(directory).expanduser()
     if not folder.is_dir():
         raise UserError(f"no {kind} dataset at {folder}: there is no such folder; check the path")
     path = folder / index_name
@@ -277,7 +277,7 @@ def finished(
     Raises:
         UserError: the folder holds something else, or the same kind made with other arguments.
     """
-    folder = pathlib.Path(directory)
+    folder = pathlib.Path(directory).expanduser()
     if not folder.exists():
         return False
     if not folder.is_dir():

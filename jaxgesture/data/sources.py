@@ -21,7 +21,7 @@ def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict
         UserError: no such file or folder, or no video in it.
     """
     if isinstance(videos, str | os.PathLike):
-        root = pathlib.Path(videos)
+        root = pathlib.Path(videos).expanduser()
         if root.is_dir():
             found = [
                 pathlib.Path(folder) / name
@@ -34,7 +34,7 @@ def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict
             named = {path.relative_to(root).as_posix(): path for path in found}
             return dict(sorted(named.items()))
         videos = [root]
-    paths = [pathlib.Path(path) for path in videos]
+    paths = [pathlib.Path(path).expanduser() for path in videos]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing or not paths:
         raise UserError(f"no such video or folder: {', '.join(missing) or '(nothing was named)'}")

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgesture.core.errors import UserError
 from jaxgesture.core.metrics import read_scalars
 from jaxgesture.data import presenter
 from jaxgesture.data.datasets import FrameDataset
@@ -19,6 +21,7 @@ from jaxgesture.demo import measure, page
 from jaxgesture.demo.settings import DemoSettings, load_config
 
 RECORD = "demo.json"
+PARTS = ("corpus", "stage1", "motion", "stage2", "video", "measure", "page")
 
 
 class Demo:
@@ -26,11 +29,14 @@ class Demo:
 
     Args:
       out: the folder; made if missing.
-      settings: sizes; a folder made with other settings is done again where they matter.
+      settings: sizes.
+
+    Raises:
+      UserError: if the folder was made with other settings.
     """
 
     def __init__(self, out: str | os.PathLike, settings: DemoSettings):
-        self.out = pathlib.Path(out)
+        self.out = pathlib.Path(out).expanduser()
         self.settings = settings
         self.out.mkdir(parents=True, exist_ok=True)
         self.configs = self._configs()
@@ -57,7 +63,11 @@ class Demo:
             record = json.loads((self.out / RECORD).read_text())
         except (OSError, ValueError):
             record = {}
-        if record.get("made_by") != made_by:
+        if record and record.get("made_by") != made_by:
+            raise UserError(
+                f"{self.out} was made with other settings; choose another --out, or delete it"
+            )
+        if not record:
             return {"made_by": made_by, "seconds": {}, "results": {}}
         return record
 
@@ -72,11 +82,25 @@ class Demo:
             _say(f"{what}: kept, {', '.join(results)} stands from an earlier run")
             return
         _say(f"{what} ...")
+        self._forget(name)
         start = time.monotonic()
         make()
         self.record["seconds"][name] = round(time.monotonic() - start, 1)
         self._save_record()
         _say(f"{what}: {self.record['seconds'][name]:.0f} s")
+
+    def _forget(self, name: str) -> None:
+        """What comes after a part rests on it: it has to be made again."""
+        done = list(self.record["seconds"])
+        if name not in PARTS:
+            raise ValueError(f"{name} is no part of the line")
+        for later in PARTS[PARTS.index(name) :]:
+            if later in done:
+                del self.record["seconds"][later]
+        for folder in {"corpus": ("motion", "stage1", "stage2"), "stage1": ("motion", "stage2"),
+                       "motion": ("stage2",)}.get(name, ()):  # fmt: skip
+            if name in done:
+                shutil.rmtree(self.out / folder, ignore_errors=True)
 
     def run(self) -> dict[str, float]:
         """Does what is missing, and returns the measured results."""

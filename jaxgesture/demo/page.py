@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxgesture.core.pixels import to_pixels
 from jaxgesture.data.presenter import Presentation
 from jaxgesture.evaluation import plots
-from jaxgesture.evaluation.reconstruction import Reconstruction, to_pixels
+from jaxgesture.evaluation.reconstruction import Reconstruction
 
 COLUMNS = 8
 
@@ -74,8 +75,8 @@ def tables(results: Mapping[str, float]) -> str:
         ("stage1_new_speakers", "speakers never seen"),
     ):
         names = (
-            "psnr", "psnr_source_unchanged", "psnr_mean_frame", "psnr_wrong_driving",
-            "above_mean_frame", "above_wrong_driving",
+            "psnr", "psnr_source_unchanged", "psnr_own_mean_frame", "psnr_wrong_driving",
+            "above_own_mean_frame", "above_wrong_driving",
         )  # fmt: skip
         cells = "".join(f"<td>{results[f'{group}/{name}']:.2f}</td>" for name in names)
         rows.append(f"<tr><td>{label}</td>{cells}</tr>")

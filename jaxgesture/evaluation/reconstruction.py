@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxgesture.core.pixels import to_pixels
 from jaxgesture.evaluation.image import psnr
 
 Redraw = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -64,10 +65,15 @@ def reconstruct(redraw: Redraw, clip: Clip) -> Reconstruction:
 
 
 def mean_scores(reconstructions: Sequence[Reconstruction]) -> dict[str, float]:
-    """The scores averaged over clips, with the two margins that show what was learned, in dB."""
+    """The scores averaged over clips, with the margins that show what was learned, in dB.
+
+    `psnr_mean_frame` is of the mean of the training part of the same file where there is one, else
+    of the clip itself; `psnr_own_mean_frame` always of the clip itself, which is harder to beat.
+    """
     scores = [item.scores() for item in reconstructions]
     mean = {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
     mean["above_mean_frame"] = mean["psnr"] - mean["psnr_mean_frame"]
+    mean["above_own_mean_frame"] = mean["psnr"] - mean["psnr_own_mean_frame"]
     mean["above_wrong_driving"] = mean["psnr"] - mean["psnr_wrong_driving"]
     return mean
 
@@ -77,8 +83,3 @@ def strip(item: Reconstruction, columns: int = 8) -> UInt8[np.ndarray, "3*h colu
     picks = np.linspace(0, len(item.clip.frames) - 1, columns).round().astype(int)
     rows = (item.clip.frames, to_pixels(item.generated), to_pixels(item.wrong))
     return np.concatenate([np.concatenate(list(row[picks]), axis=1) for row in rows], axis=0)
-
-
-def to_pixels(images: Float[np.ndarray, "*b h w 3"]) -> UInt8[np.ndarray, "*b h w 3"]:
-    """Floats in [0, 1] as uint8."""
-    return np.clip(np.rint(np.asarray(images) * 255.0), 0, 255).astype(np.uint8)

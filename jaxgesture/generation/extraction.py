@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from jaxgesture.animation.model import Animation
 from jaxgesture.animation.step import as_image
+from jaxgesture.data.batches import filled
 from jaxgesture.data.datasets import FrameDataset, MotionClip, MotionDataset, write_motion
 
 
@@ -39,11 +40,9 @@ def extract(
             for clip in clips:
                 rows = []
                 for start in range(0, clip.frames, batch):
-                    part = frames.frames(clip, start, start + batch)
-                    padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
-                    found = np.asarray(animation.extract_motion(as_image(padded)))
-                    rows.append(found[: len(part)])
-                    bar.update(len(part))
+                    part, count = next(filled(frames.frames(clip, start, start + batch), batch))
+                    rows.append(np.asarray(animation.extract_motion(as_image(part)))[:count])
+                    bar.update(count)
                 yield MotionClip(
                     id=clip.id,
                     split=clip.split,

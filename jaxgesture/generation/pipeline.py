@@ -15,7 +15,7 @@ from jaxgesture.data.image import read_image
 from jaxgesture.data.sound import read_audio
 from jaxgesture.generation.render import render
 from jaxgesture.generation.speech_to_motion import features_of_segments
-from jaxgesture.generation.writer import VideoWriter
+from jaxgesture.generation.writer import VideoWriter, check_target
 from jaxgesture.motion.model import Motion
 
 FPS = 25
@@ -81,6 +81,9 @@ def generate(
             f"{motion.animation_sha256[:12]}, this one's {animation.sha256[:12]}); give the base "
             "model that `jaxgesture extract` used, or extract again and train stage 2 anew"
         )
+    if batch < 1:
+        raise UserError(f"{batch} frames cannot be drawn at once; choose 1 or more")
+    check_target(out)
     picture = read_image(image, size=animation.size)
     clock = [time.monotonic()]
     samples, rate = read_audio(speech)

@@ -7,7 +7,8 @@ from jaxtyping import Float, UInt8
 
 from jaxgesture.animation.model import Animation
 from jaxgesture.animation.network import SourceCode
-from jaxgesture.evaluation.reconstruction import to_pixels
+from jaxgesture.core.pixels import to_pixels
+from jaxgesture.data.batches import filled
 
 
 def render(
@@ -21,9 +22,5 @@ def render(
       motion: one motion feature a frame.
       batch: frames drawn at once; the memory needed grows with it, not with t.
     """
-    batch = min(batch, len(motion))
-    for start in range(0, len(motion), batch):
-        part = motion[start : start + batch]
-        # The last batch is filled up, so that there is one compilation.
-        padded = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
-        yield to_pixels(np.asarray(animation.animate(source, padded))[: len(part)])
+    for part, count in filled(motion, min(batch, len(motion))):
+        yield to_pixels(np.asarray(animation.animate(source, part))[:count])

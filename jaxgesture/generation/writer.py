@@ -88,6 +88,15 @@ class _Target:
         os.replace(self.part, self.path)
 
 
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Checks, before the work begins, that a video can have this path.
+
+    Raises:
+      UserError: another ending than .mp4 or .m4v, or a directory.
+    """
+    _Target(path, None)
+
+
 class VideoWriter:
     """Writes frames, and the sound that goes with them, to an MP4 file.
 

@@ -240,10 +240,10 @@ def load_motion(
     Raises:
       UserError: if the weights are missing, or of another kind.
     """
-    if preset not in PRESETS:
-        hint = configuration.nearest(preset, PRESETS)
-        raise UserError(f"no preset {preset!r} of the motion model; {hint}")
     if isinstance(weights, Mapping):
+        if preset not in PRESETS:
+            hint = configuration.nearest(preset, PRESETS)
+            raise UserError(f"no preset {preset!r} of the motion model; {hint}")
         raise UserError(
             "reading a state dict of the PyTorch model needs the weight converter, which this "
             "version does not have; give a work directory of `jaxgesture train` instead"

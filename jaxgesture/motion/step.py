@@ -115,6 +115,7 @@ def make_step(
     optimizer: optax.GradientTransformation,
     *,
     ema_decay: float | None = None,
+    ema_warmup: bool = False,
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     """Returns `step(state, batch, key) -> (state, metrics)`; `key` is this step's own.
 
@@ -148,7 +149,7 @@ def make_step(
 
         grads, metrics = jax.grad(objective, has_aux=True)(network.params)
         new, _ = apply_gradients(
-            network, grads, optimizer, ema_decay=ema_decay, ema_warmup=ema_decay is not None,
+            network, grads, optimizer, ema_decay=ema_decay, ema_warmup=ema_warmup,
             step=state.step,
         )  # fmt: skip
         metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}

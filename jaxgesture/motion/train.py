@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import warnings
 from typing import Any
 
 import jax
@@ -12,9 +13,9 @@ import numpy as np
 from jaxgesture.core import config as configuration
 from jaxgesture.core import loop, rng
 from jaxgesture.core.checkpoint import CheckpointConfig
-from jaxgesture.core.errors import UserError
+from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter
-from jaxgesture.core.optim import OptimConfig, make_optimizer
+from jaxgesture.core.optim import OptimConfig, free_keys, make_optimizer
 from jaxgesture.core.sharding import MeshConfig
 from jaxgesture.core.state import TrainState
 from jaxgesture.core.types import NumpyBatch
@@ -239,8 +240,6 @@ def train(
 
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
         del step, writer
-        if not any(clip.split == judged.split for clip in dataset.clips(need_audio=True)):
-            return {}
         network = state.networks[DENOISER]
         params = network.params if network.ema is None else network.ema
         return validation_loss(
@@ -250,11 +249,24 @@ def train(
     optimizer = make_optimizer(optim, steps.steps)
     ema_decay = optim.ema_decay or None
     statistics = training_statistics(dataset, model)
+    can_judge = any(
+        clip.split == judged.split and clip.frames >= model.segment_frames
+        for clip in dataset.clips(need_audio=True)
+    )
+    if not can_judge:
+        warnings.warn(
+            f"{data.directory} has no {judged.split!r} clip with sound of {model.segment_frames} "
+            "frames: nothing is evaluated",
+            DataWarning,
+            stacklevel=2,
+        )
     stage = loop.Stage(
         name=STAGE,
         init=make_init(model, optimizer, statistics, ema=ema_decay is not None),
-        step=make_step(model, built["loss"], optimizer, ema_decay=ema_decay),
-        evaluate=judge,
+        step=make_step(
+            model, built["loss"], optimizer, ema_decay=ema_decay, ema_warmup=optim.ema_warmup
+        ),
+        evaluate=judge if can_judge else None,
         meta={
             "config": {name: configuration.section(value) for name, value in built.items()},
             "dataset_sha256": dataset.sha256,
@@ -269,5 +281,5 @@ def train(
         built["checkpoint"],
         built["mesh"],
         time_limit_s=time_limit_s,
-        free=(*loop.FREE, "data.directory", "data.workers"),
+        free=free_keys(optim),
     )

@@ -12,9 +12,9 @@ from PIL import Image
 import jaxgesture
 from jaxgesture.animation.step import as_image
 from jaxgesture.core.errors import DataWarning, UserError
+from jaxgesture.core.pixels import to_pixels
 from jaxgesture.data.datasets import MotionDataset
 from jaxgesture.data.image import read_image
-from jaxgesture.evaluation.reconstruction import to_pixels
 from jaxgesture.generation.extraction import extract
 from jaxgesture.generation.pipeline import generate
 from jaxgesture.generation.render import render
