@@ -35,7 +35,7 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
     sys.argv = list(argv)  # ml_collections looks for its overrides there
     try:
         rest = values(list(argv))[1:]
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError) as error:
+    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, SyntaxError) as error:
         text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split()).strip("\"'")
         raise UserError(f"{text}; see jaxgesture {argv[0]} --help") from error
     except OSError as error:

@@ -257,10 +257,8 @@ def _newest_readable(
         except Exception as error:  # noqa: BLE001 - Orbax and TensorStore raise many kinds
             damaged.append(one)
             # One line of what may be pages.
-            reason = (
-                reason
-                or f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
-            )
+            first = next(iter(str(error).strip().splitlines()), "")[:120]
+            reason = reason or f"{type(error).__name__}: {first}"
             continue
         for bad in damaged:
             warnings.warn(

@@ -83,7 +83,7 @@ def restore_trained(
     folder = pathlib.Path(workdir).expanduser()
     if not folder.is_dir():
         raise UserError(f"no folder {folder}; give the --workdir of a training run")
-    networks, meta = checkpoint.restore_networks(folder, names=[name])
+    networks, meta = checkpoint.restore_networks(folder)
     _check_stage(folder, meta.get("stage"), stage)
     return jax.tree.map(jnp.asarray, networks[name]), meta
 

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from jaxgesture.animation.model import Animation
 from jaxgesture.animation.step import as_image
+from jaxgesture.core.errors import UserError
 from jaxgesture.data.batches import filled
 from jaxgesture.data.datasets import FrameDataset, MotionClip, MotionDataset, write_motion
 
@@ -30,8 +31,10 @@ def extract(
       progress: show a progress bar.
 
     Raises:
-      UserError: if `out` holds something else.
+      UserError: if `out` holds something else, or for a batch of nothing.
     """
+    if batch < 1:
+        raise UserError(f"{batch} frames at once are none; choose 1 or more")
     clips = frames.clips()
 
     def features() -> Iterator[MotionClip]:

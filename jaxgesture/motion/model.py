@@ -152,6 +152,10 @@ class Motion:
         audio = self._audio(audio_features)
         source = self._source(source_feature)
         frames = len(audio) if frames is None else frames
+        if not np.isfinite(guidance):
+            raise UserError(f"guidance is {guidance}; choose a finite number, 2 is usual")
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed is {seed}; choose 0 to {2**32 - 1}")
         if not 1 <= frames <= len(audio):
             raise UserError(f"frames is {frames}; choose 1 to the {len(audio)} rows of audio")
         options = SampleOptions(candidates, steps, sampler, eta, selection)

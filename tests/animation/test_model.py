@@ -130,7 +130,7 @@ def test_what_cannot_be_loaded(tmp_path):
     with pytest.raises(UserError, match="converter"):
         load_animation({"generator.first.conv.weight": np.zeros((2, 2))})
     with pytest.raises(UserError, match="no preset 'papr'.*did you mean 'paper'"):
-        load_animation(tmp_path, preset="papr")
+        load_animation({}, preset="papr")
 
 
 def test_a_folder_that_cannot_be_written(animation, tmp_path):

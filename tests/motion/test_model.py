@@ -194,6 +194,6 @@ def test_bad_weights(tmp_path):
     with pytest.raises(UserError, match="converter"):
         load_motion({"final_layer.weight": np.zeros((2, 2))})
     with pytest.raises(UserError, match="preset"):
-        load_motion(tmp_path, preset="papr")
+        load_motion({}, preset="papr")
     with pytest.raises(UserError, match="no folder"):
         load_motion(tmp_path / "missing")
