@@ -65,6 +65,10 @@ class AnimationConfig:
     def __post_init__(self):
         if self.size % 64 or self.size < 64:
             raise UserError(f"model.size is {self.size}; choose a multiple of 64, at least 64")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("_widths") and min(value) < 1:
+                raise UserError(f"model.{field.name} is {value}; every width must be at least 1")
         if self.dtype not in ("float32", "bfloat16"):
             raise UserError(f"model.dtype is {self.dtype!r}; choose 'float32' or 'bfloat16'")
 

@@ -37,6 +37,13 @@ class CheckpointConfig:
     every_steps: int = 1000
     keep: int = 3
 
+    def __post_init__(self):
+        if self.every_steps < 0 or self.keep < 0:
+            raise UserError(
+                f"checkpoint.every_steps={self.every_steps} and checkpoint.keep={self.keep} must "
+                "not be negative"
+            )
+
 
 class Checkpoints:
     """Saves and restores the checkpoints of one work directory, in the background.

@@ -256,6 +256,8 @@ def prepare_presenter(
     """
     known = tuple(range(identities)) if isinstance(identities, int) else tuple(identities)
     held_out = tuple(validation_identities)
+    if not 0 < seconds < math.inf:
+        raise UserError(f"clips of {seconds} s cannot be made; choose a number above 0")
     if not known or clips < 1 or not 0 <= validation_clips < clips:
         raise UserError(
             f"{len(known)} identities with {clips} clips, {validation_clips} of them for "

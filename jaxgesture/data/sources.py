@@ -1,6 +1,7 @@
 """Which videos to prepare, what they are called, and which of them are for validation."""
 
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -62,7 +63,7 @@ def last_seconds(validation: str | Sequence[str]) -> float | None:
         value = float(number)
     except ValueError:
         value = -1.0
-    if rule == "last" and value > 0:
+    if rule == "last" and 0 < value < math.inf:
         return value
     if rule == "hash" and 0 < value < 1:
         return None

@@ -12,7 +12,10 @@ from cli import calling
 from media import make_video
 from PIL import Image
 
+from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.cli import main as cli
+from jaxgesture.core.checkpoint import CheckpointConfig
+from jaxgesture.core.errors import UserError
 from jaxgesture.data.datasets import FrameDataset
 
 STAGE1 = f"--config={calling.ROOT}/configs/stage1.py:debug"
@@ -316,3 +319,18 @@ def test_the_module_is_the_program():
     )
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == "jaxgesture: error: no command 'trian'; did you mean 'train'?\n"
+
+
+def test_numbers_that_make_no_dataset(fails, files, tmp_path):
+    out = f"--out={tmp_path / 'set'}"
+    assert "nan s" in fails("prepare", "--presenter", out, "--seconds=nan")
+    assert "inf s" in fails("prepare", "--presenter", out, "--seconds=inf")
+    message = fails("prepare", f"--videos={files / 'good.mp4'}", out, "--validation=last:inf")
+    assert "is not understood" in message
+
+
+def test_sizes_that_make_no_network():
+    with pytest.raises(UserError, match="encoder_widths"):
+        AnimationConfig(encoder_widths=(0, 0, 0, 0))
+    with pytest.raises(UserError, match="checkpoint.keep=-1"):
+        CheckpointConfig(keep=-1)
