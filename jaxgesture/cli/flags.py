@@ -36,7 +36,12 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
     try:
         rest = values(list(argv))[1:]
     except (flags.Error, AttributeError, KeyError, ValueError, TypeError, SyntaxError) as error:
-        text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split()).strip("\"'")
+        text = str(error.args[0] if error.args else error)
+        text = " ".join(text.replace("\\n", " ").replace("\\'", "'").split())
+        if len(text) > 1 and text[0] == text[-1] == "'":  # the repr of a message
+            text = text[1:-1]
+        if isinstance(error, AttributeError | KeyError):
+            text = f"no such key in the configuration: {text}"
         raise UserError(f"{text}; see jaxgesture {argv[0]} --help") from error
     except OSError as error:
         raise UserError(
