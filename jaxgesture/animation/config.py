@@ -19,9 +19,13 @@ class AnimationConfig:
       extractor_blocks: bottlenecks at constant resolution in each stage.
       bins: classes of each angle, `bin_degrees` apart, the first at -`offset_degrees`.
       pi: the constant that turns degrees into radians; the published weights need 3.14.
-      head_gain: scale of the initial weights of the angle heads against PyTorch's default;
-        above 1 the motion feature depends on the image from the first step on.
-      translation_gain: the same for the translation, whose first random values move everything.
+      head_slope: how far an angle swings with the image at the start: added to the initial weights
+        of the angle heads so that logits rise along the bins with a random direction of the map,
+        and the angle is a smooth function of it. 0 is PyTorch's default, under which all angles
+        start near the middle whatever the image.
+      volume_smoothness: width, as a part of the volume's depth, of the Gaussian that smooths the
+        enhancer's last initial kernel along its output channels. Neighbouring depths of the volume
+        start alike, so that the gradient of a warp means something there. 0 leaves them random.
       motion_widths: channels of the motion decoder: at full, 1/2 and 1/4 resolution, in the
         middle, then of its three upward blocks and its output block.
       motion_blocks: residual blocks in its middle.
@@ -47,8 +51,8 @@ class AnimationConfig:
     bin_degrees: float = 3.0
     offset_degrees: float = 99.0
     pi: float = 3.14
-    head_gain: float = 1.0
-    translation_gain: float = 1.0
+    head_slope: float = 0.0
+    volume_smoothness: float = 0.0
     motion_widths: tuple[int, int, int, int, int, int, int, int] = (
         64, 128, 256, 512, 384, 256, 128, 64,
     )  # fmt: skip

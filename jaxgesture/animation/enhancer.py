@@ -2,14 +2,36 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
 from jaxgesture.layers.blocks import ResidualBlock, ResizeBlock
-from jaxgesture.layers.conv import Conv
+from jaxgesture.layers.conv import Conv, uniform_fan_in
 from jaxgesture.layers.norm import GroupNorm
 
 RESIDUAL_GROUPS, NARROW_GROUPS, WIDE_GROUPS, OUTPUT_GROUPS = 16, 8, 16, 12
+
+
+def smooth_kernel(fan_in: int, width: float) -> nn.initializers.Initializer:
+    """PyTorch's default kernel, smoothed along its output channels and as large as before.
+
+    Args:
+      fan_in: inputs of one output.
+      width: standard deviation of the Gaussian as a part of the number of channels; 0 for none.
+    """
+
+    def init(key, shape, dtype=jnp.float32):
+        kernel = uniform_fan_in(fan_in)(key, shape, dtype)
+        if not width:
+            return kernel
+        depth = np.arange(shape[-1]) / shape[-1]
+        weights = np.exp(-0.5 * ((depth[:, None] - depth[None]) / width) ** 2)
+        # Columns of length 1 keep the variance of every output.
+        weights /= np.sqrt((weights**2).sum(0, keepdims=True))
+        return jnp.dot(kernel, weights.astype(dtype), precision="highest")
+
+    return init
 
 
 class UNet(nn.Module):
@@ -32,7 +54,8 @@ class UNet(nn.Module):
         y = block("up_1", wide, WIDE_GROUPS, "up")(jnp.concatenate((y, down_1), -1))
         y = block("up_0", narrow, NARROW_GROUPS, "up")(jnp.concatenate((y, down_0), -1))
         y = nn.relu(GroupNorm(OUTPUT_GROUPS, dtype=dtype, name="out_norm")(y))
-        return Conv(x.shape[-1], dtype=dtype, name="out_conv")(y)
+        kernel_init = smooth_kernel(9 * narrow, self.config.volume_smoothness)
+        return Conv(x.shape[-1], kernel_init=kernel_init, dtype=dtype, name="out_conv")(y)
 
 
 class FeatureEnhancer(nn.Module):

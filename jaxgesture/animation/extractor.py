@@ -7,11 +7,12 @@ rotations, flattened row by row, followed by one translation; all its numbers li
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.conv import Conv
+from jaxgesture.layers.conv import Conv, uniform_fan_in
 from jaxgesture.layers.norm import BatchNorm
 from jaxgesture.layers.resize import max_pool3
 
@@ -72,13 +73,31 @@ class DeviationExtractor(nn.Module):
         for i in range(blocks[2]):
             x = Bottleneck(dtype=dtype, name=f"block5_b5_{i}")(x, train=train)
         x = x.astype(jnp.float32)
+        heads = ordinal_kernel(config.head_slope)
         logits = {
-            angle: Conv(config.bins, 1, gain=config.head_gain, name=f"fc_{angle}")(x)
+            angle: Conv(config.bins, 1, kernel_init=heads, name=f"fc_{angle}")(x)
             for angle in ANGLES
         }
         average = x.mean((1, 2), keepdims=True)
-        translation = Conv(3, 1, gain=config.translation_gain, name="fc_translation")(average)
+        translation = Conv(3, 1, name="fc_translation")(average)
         return logits, jnp.tanh(translation)[:, 0, 0]
+
+
+def ordinal_kernel(slope: float) -> nn.initializers.Initializer:
+    """An initial kernel (1, 1, c, bins) whose logits are ordered: expectations vary smoothly.
+
+    PyTorch's default plus slope v_c r_b, with v a random direction of length about 1 and r rising
+    from -1 to 1 along the bins.
+    """
+
+    def init(key, shape, dtype=jnp.float32):
+        _, _, channels, bins = shape
+        kernel = uniform_fan_in(channels)(key, shape, dtype)
+        direction = jax.random.normal(jax.random.fold_in(key, 1), (channels, 1), dtype)
+        ramp = jnp.linspace(-1.0, 1.0, bins, dtype=dtype)[None]
+        return kernel + (slope * direction / channels**0.5 * ramp)[None, None]
+
+    return init
 
 
 def expected_angle(

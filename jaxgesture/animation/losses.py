@@ -3,8 +3,9 @@
 The reconstruction part needs no outside weights: the mean absolute difference of the images on an
 anti-aliased pyramid,
     L_pixel = sum_s weight * mean |blur_s(generated) - blur_s(real)|,   s in scales.
-Two more parts are not published and off by default; they shorten the time for which a model paints
-the clip's average and ignores the driving frame: the squared difference, and
+More parts are not published and off by default; they shorten the time for which a model paints the
+clip's average and ignores the driving frame: the read-out of `animation.read_out`, the squared
+difference, and
     L_motion = mean (m / mean m) |generated - real|,   m = 5x5 mean of |source - real|,
 the absolute difference where the driving frame differs from the source.
 
@@ -16,6 +17,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import Array, Float
 from jaxgesture.layers.resize import blur_downsample
 
@@ -31,12 +33,23 @@ class LossConfig:
       squared: weight of the squared difference at full resolution.
       motion: weight of the absolute difference where source and driving frame differ.
       scales: levels of the pyramid, as factors of reduction.
+      read_out: weight of the read-out of the motion feature.
+      read_out_steps: so many steps at the start train the extractor and its read-out alone.
     """
 
     pixel: float = 1.0
     squared: float = 0.0
     motion: float = 0.0
     scales: tuple[int, ...] = (1, 2, 4, 8)
+    read_out: float = 0.0
+    read_out_steps: int = 0
+
+    def __post_init__(self):
+        if self.read_out_steps < 0 or (self.read_out_steps and not self.read_out):
+            raise UserError(
+                f"loss.read_out_steps={self.read_out_steps} with loss.read_out={self.read_out}: "
+                "steps that train the read-out alone need a weight; set loss.read_out, or 0 steps"
+            )
 
 
 def reconstruction_loss(

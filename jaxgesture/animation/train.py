@@ -12,7 +12,7 @@ import numpy as np
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.animation.losses import LossConfig
 from jaxgesture.animation.model import STAGE, Animation
-from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_step
+from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_read_out_step, make_step
 from jaxgesture.core import config as configuration
 from jaxgesture.core import loop
 from jaxgesture.core.checkpoint import CheckpointConfig
@@ -36,8 +36,6 @@ class DataConfig:
       batch_size: pairs of frames per step, over all devices.
       seed: of the order and the augmentation.
       source: "random", any frame of the clip as source, or "first".
-      easy_steps: so many steps at the start see the first clip's speaker alone, without
-        augmentation. Following the driving frame sets in sooner with one speaker than with many.
       workers: processes that read ahead; 0 reads with threads.
       augment: random changes, the same for both frames of a pair.
     """
@@ -46,7 +44,6 @@ class DataConfig:
     batch_size: int = 20
     seed: int = 0
     source: str = "random"
-    easy_steps: int = 0
     workers: int = 0
     augment: AugmentConfig = AugmentConfig()
 
@@ -163,12 +160,12 @@ def train(
         seed=data.seed,
         augment=data.augment,
         source=data.source,
-        easy_batches=data.easy_steps,
         workers=data.workers,
         process=(jax.process_index(), jax.process_count()),
     )
     optimizer = make_optimizer(optim, steps.steps)
-    ema_decay = optim.ema_decay or None
+    loss, ema_decay = built["loss"], optim.ema_decay or None
+    average: dict[str, Any] = {"ema_decay": ema_decay, "ema_warmup": optim.ema_warmup}
 
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
         generator = state.networks[GENERATOR]
@@ -189,10 +186,10 @@ def train(
         )
     stage = loop.Stage(
         name=STAGE,
-        init=make_init(model, optimizer, ema=ema_decay is not None),
-        step=make_step(
-            model, built["loss"], optimizer, ema_decay=ema_decay, ema_warmup=optim.ema_warmup
-        ),
+        init=make_init(model, optimizer, ema=ema_decay is not None, read_out=loss.read_out > 0),
+        step=make_step(model, loss, optimizer, **average),
+        opening=make_read_out_step(model, loss, optimizer, **average),
+        opening_steps=loss.read_out_steps,
         evaluate=judge if can_judge else None,
         meta={
             "config": {name: configuration.section(value) for name, value in built.items()},

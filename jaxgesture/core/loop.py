@@ -60,6 +60,9 @@ class TrainConfig:
             )
 
 
+Step = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """What the loop knows of a model.
@@ -69,6 +72,10 @@ class Stage:
         init: a pure function from a key to the state at step 0.
         step: a pure function (state, batch, key of this step) -> (state, metrics), the metrics
             scalars by name. The loop counts `state.step`; the function may leave it alone.
+        opening: another such function for the first `opening_steps` steps, with metrics of its own.
+            Each is compiled when it is needed: a branch inside one program would run convolutions
+            ten times slower on a CPU.
+        opening_steps: see `opening`.
         evaluate: (state, step, writer) -> scalars by name; may write images through the writer.
         meta: stored with the checkpoints, JSON values; "config" holds the configuration as nested
             dictionaries, which must stay the same as long as a workdir is used.
@@ -76,7 +83,9 @@ class Stage:
 
     name: str
     init: Callable[[Array], TrainState]
-    step: Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+    step: Step
+    opening: Step | None = None
+    opening_steps: int = 0
     evaluate: Callable[[TrainState, int, MetricWriter], Mapping[str, Any]] | None = None
     meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -193,6 +202,7 @@ class _Run:
         batch = self._next(feed)
         examples = next(iter(batch.values())).shape[0]
         compiled = self._compile(batch, rules)
+        boundary = self.stage.opening_steps if self.stage.opening else 0
         bar = _bar(self.step, config.steps, self.stage.name)
         feed.waited, since, last = 0.0, time.monotonic(), self.step
         reason = ""
@@ -221,6 +231,10 @@ class _Run:
                 since += time.monotonic() - before
                 if not reason:
                     batch = self._next(feed)
+                    if self.step == boundary:
+                        before = time.monotonic()
+                        compiled = self._compile(batch, rules)
+                        since += time.monotonic() - before
         self._finish(reason)
         return self.state
 
@@ -234,10 +248,12 @@ class _Run:
             ) from None
 
     def _compile(self, batch: dict[str, Array], rules: Sequence[sharding.Rule]):
-        """Compiles the step once, for exactly these shapes; another batch shape is an error."""
+        """Compiles the step for exactly these shapes; another batch shape is an error."""
+        opening = self.stage.opening if self.step < self.stage.opening_steps else None
+        function = opening or self.stage.step
 
         def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-            new, metrics = self.stage.step(state, batch, rng.step_key(key, state.step))
+            new, metrics = function(state, batch, rng.step_key(key, state.step))
             for name, value in metrics.items():
                 if jnp.ndim(value):
                     raise ValueError(f"metric {name!r} has shape {jnp.shape(value)}, not ()")
@@ -278,9 +294,10 @@ class _Run:
 
     def _log(self, speed: float, waited: float, bar: tqdm) -> None:
         """Writes the means over the window, which is then empty."""
-        names = self.window[-1][1]
+        # A window over the end of the opening holds metrics of both kinds.
+        names = dict.fromkeys(name for _, metrics in self.window for name in metrics)
         self.means = {
-            name: float(np.mean([metrics[name] for _, metrics in self.window], dtype=np.float64))
+            name: float(np.mean([m[name] for _, m in self.window if name in m], dtype=np.float64))
             for name in names
         }
         self.window = []

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -52,10 +51,7 @@ class _FrameCache:
 
 @dataclasses.dataclass(frozen=True)
 class _Pairs:
-    """Item i is a frame of the split as driving frame, with a source frame of the same clip.
-
-    It is frame i, or `records[i]` where only some are used.
-    """
+    """Item i is frame i of the split as driving frame, with a source frame of the same clip."""
 
     dataset: FrameDataset
     split: str
@@ -63,13 +59,11 @@ class _Pairs:
     source: str
     image: Callable[[int], np.ndarray]
     describe: bool = False
-    records: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
-        return self.dataset.count(self.split) if self.records is None else len(self.records)
+        return self.dataset.count(self.split)
 
     def example(self, item: int, rng: np.random.Generator) -> NumpyBatch:
-        item = item if self.records is None else self.records[item]
         clip, index = self.dataset.locate(self.split, item)
         source = int(rng.integers(clip.frames))
         if self.source == "first":
@@ -113,7 +107,6 @@ def pairs(
     source: str = "random",
     workers: int = 0,
     cache: bool | None = None,
-    easy_batches: int = 0,
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Stage 1 batches without end: in every epoch each frame of the split drives once.
@@ -128,8 +121,6 @@ def pairs(
         workers: processes that read ahead; 0 reads ahead with threads of this process.
         cache: keep decoded frames in memory. By default they are kept if the split needs less
             than 2 GiB and there are no worker processes (each would keep a copy of its own).
-        easy_batches: so many batches at the start are of the first clip's speaker alone, and not
-            augmented.
         process: (index of this host, number of hosts); a host gets its contiguous rows.
 
     Returns:
@@ -143,23 +134,9 @@ def pairs(
         size = dataset.count(split) * dataset.size**2 * 3
         cache = workers == 0 and size < CACHE_BYTES
     items = _pair_items(dataset, split, augment, source, cache, describe=False)
-    stream = functools.partial(
-        batches.endless, seed=seed, batch_size=batch_size, workers=workers, process=process
+    return batches.endless(
+        items, seed=seed, batch_size=batch_size, workers=workers, process=process
     )
-    if not easy_batches:
-        return stream(items)
-    first = dataset.clips(split)[0].speaker
-    chosen = (clip for clip in dataset.clips(split) if clip.speaker == first)
-    records = tuple(r for clip in chosen for r in range(clip.first, clip.first + clip.frames))
-    alone = stream(dataclasses.replace(items, records=records, augment=None))
-
-    def joined(start: int) -> Iterator[NumpyBatch]:
-        left = max(easy_batches - start, 0)
-        if left:
-            yield from itertools.islice(alone(start), left)
-        yield from stream(items)(start + left)
-
-    return joined
 
 
 def pairs_in_order(

@@ -55,6 +55,7 @@ class Conv(nn.Module):
       kernel: side of the kernel.
       stride: step between outputs.
       gain: scale of the initial kernel against PyTorch's default.
+      kernel_init: makes the initial kernel, in place of PyTorch's default.
       dtype: compute type; parameters stay float32.
     """
 
@@ -62,6 +63,7 @@ class Conv(nn.Module):
     kernel: int = 3
     stride: int = 1
     gain: float = 1.0
+    kernel_init: nn.initializers.Initializer | None = None
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -70,7 +72,8 @@ class Conv(nn.Module):
         channels = x.shape[-1]
         fan_in = self.kernel**2 * channels
         shape = (self.kernel, self.kernel, channels, self.features)
-        kernel = self.param("kernel", uniform_fan_in(fan_in, self.gain), shape)
+        kernel_init = self.kernel_init or uniform_fan_in(fan_in, self.gain)
+        kernel = self.param("kernel", kernel_init, shape)
         bias = self.param("bias", uniform_fan_in(fan_in), (self.features,))
         y = conv2d(
             x.astype(self.dtype),

@@ -10,14 +10,17 @@ from tolerances import STAGE1_BATCHING
 
 from jaxgesture.animation import model, warping
 from jaxgesture.animation.config import AnimationConfig
+from jaxgesture.animation.enhancer import smooth_kernel
 from jaxgesture.animation.extractor import (
     expected_angle,
+    ordinal_kernel,
     pack_motion,
     rotation_matrix,
     unpack_motion,
 )
 from jaxgesture.core import tree
 from jaxgesture.core.errors import UserError
+from jaxgesture.layers.conv import uniform_fan_in
 
 warp = jax.jit(warping.warp)
 D = TINY.feature_size
@@ -221,3 +224,36 @@ def test_sizes_that_cannot_be():
     for change in ({"size": 100}, {"size": 0}, {"dtype": "float16"}):
         with pytest.raises(UserError, match="choose"):
             AnimationConfig(**change)
+
+
+def test_smooth_initial_volume_is_alike_at_neighbouring_depths():
+    key, shape, fan_in = jax.random.key(0), (3, 3, 32, 64), 288
+    plain = uniform_fan_in(fan_in)(key, shape)
+    np.testing.assert_array_equal(smooth_kernel(fan_in, 0.0)(key, shape), plain)
+    smooth = np.asarray(smooth_kernel(fan_in, 0.06)(key, shape)).reshape(-1, 64)
+    # At every depth, at both ends too, as large as PyTorch's default.
+    np.testing.assert_allclose(smooth.std(0), np.asarray(plain).std(), rtol=0.12)
+    correlation = np.corrcoef(smooth.T)
+    assert np.diag(correlation, 1).min() > 0.9
+    assert np.abs(np.diag(correlation, 24)).max() < 0.3
+
+
+def test_ordinal_heads_turn_smoothly_with_the_map():
+    kernel = np.asarray(ordinal_kernel(6.0)(jax.random.key(0), (1, 1, 256, 66)))[0, 0]
+    plain = np.asarray(ordinal_kernel(0.0)(jax.random.key(0), (1, 1, 256, 66)))[0, 0]
+    np.testing.assert_array_equal(
+        plain, uniform_fan_in(256)(jax.random.key(0), (1, 1, 256, 66))[0, 0]
+    )
+    direction = (kernel - plain)[:, -1] / 6.0
+    assert np.linalg.norm(direction) == pytest.approx(1, abs=0.15)
+    maps = np.linspace(-2, 2, 41)[:, None] * direction / np.linalg.norm(direction) ** 2
+
+    def degrees(kernel):
+        logits = jnp.asarray(maps @ kernel, jnp.float32)[None, None]
+        return np.asarray(expected_angle(logits, AnimationConfig()))[0, 0] * 180 / 3.14
+
+    turned = degrees(kernel)
+    # The steepest slope is slope * 99 degrees * the variance of the ramp, 1/3: 19.8 in a tenth.
+    assert (np.diff(turned) > 0).all() and np.diff(turned).max() < 20.5
+    assert turned[0] < -75 and turned[-1] > 75
+    assert np.ptp(degrees(plain)) < 20

@@ -8,8 +8,10 @@ import scipy.ndimage
 from animation.weights import TINY, numpy_variables, pictures
 
 from jaxgesture.animation.losses import LossConfig, motion_weight, reconstruction_loss
-from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_step
+from jaxgesture.animation.read_out import read_out_loss
+from jaxgesture.animation.step import GENERATOR, READ_OUT, as_image, make_init, make_step
 from jaxgesture.core import tree
+from jaxgesture.core.errors import UserError
 from jaxgesture.core.optim import OptimConfig, make_optimizer
 from jaxgesture.core.state import create_network, create_state
 
@@ -170,3 +172,82 @@ def test_motion_weight_is_where_the_frames_differ():
     assert weight[5, 5] > 5 and (weight[12:] == 0).all()
     # A pair that does not move weighs nothing, and divides nothing by zero.
     np.testing.assert_array_equal(motion_weight(still, still), np.zeros((1, 16, 16, 1)))
+
+
+READING = dataclasses.replace(LOSS, read_out=5.0, read_out_steps=40)
+
+
+@pytest.fixture(scope="module")
+def reading():
+    """States at the start, when the read-out was trained alone, and two steps later."""
+    frames = moving_square(3)
+    batch = {"source": frames[[0, 0, 2]], "driving": frames[[1, 2, 0]]}
+    shapes = jax.eval_shape(make_init(TINY, OPTIMIZER, read_out=True), jax.random.key(0))
+    head = shapes.networks[READ_OUT].params
+    rng = np.random.default_rng(0)
+    head = jax.tree.map(lambda x: jnp.asarray(rng.uniform(-0.1, 0.1, x.shape), x.dtype), head)
+    variables = numpy_variables()
+    state = create_state(
+        **{
+            GENERATOR: create_network(
+                variables["params"], OPTIMIZER, stats=variables["batch_stats"]
+            ),
+            READ_OUT: create_network(head, OPTIMIZER),
+        }
+    )
+    step = jax.jit(make_step(TINY, READING, OPTIMIZER))
+    states, metrics = [state], []
+    for i in range(42):
+        state, values = step(state, batch, jax.random.key(0))
+        metrics.append(jax.device_get(values))
+        if i in (39, 41):
+            states.append(state)
+    assert step._cache_size() == 1
+    return batch, states, metrics
+
+
+def moved(before, after, network, part="params"):
+    old, new = (tree.flatten(getattr(s.networks[network], part)) for s in (before, after))
+    return {name for name, leaf in new.items() if not np.array_equal(leaf, old[name])}, set(new)
+
+
+@pytest.mark.slow
+def test_read_out_alone_moves_the_extractor_and_nothing_else(reading):
+    _, (start, alone, later), _ = reading
+    names, everything = moved(start, alone, GENERATOR)
+    assert names == {name for name in everything if name.startswith("extractor/")}
+    assert moved(start, alone, GENERATOR, "stats")[0] == moved(start, alone, GENERATOR, "stats")[1]
+    names, everything = moved(start, alone, READ_OUT)
+    assert names == everything
+    names, everything = moved(alone, later, GENERATOR)
+    assert names == everything
+    assert int(later.step) == 42
+
+
+@pytest.mark.slow
+def test_the_feature_learns_to_say_what_changed(reading):
+    batch, _, metrics = reading
+    shares = [m["loss_read_out"] for m in metrics]
+    print(f"share of the change unexplained {shares[0]:.3f} to {shares[39]:.3f}")
+    assert shares[39] < 0.6  # measured 0.45; 1 is knowing nothing
+    assert np.isfinite([list(m.values()) for m in metrics]).all()
+    # While nothing is redrawn, the metrics are those of the source unchanged.
+    source, driving = (np.asarray(as_image(batch[name])) for name in ("source", "driving"))
+    unchanged = -10 * np.log10(np.square(source - driving).mean())
+    psnr = [m["psnr"] for m in metrics]
+    np.testing.assert_allclose(psnr[:40], unchanged, rtol=1e-5)
+    assert abs(psnr[40] - unchanged) > 0.1
+
+
+def test_read_out_share_is_one_for_a_read_out_that_knows_nothing():
+    source, driving, _ = triple(1)
+    error, share = read_out_loss(jnp.zeros((2, 8, 8, 3)), source, driving)
+    assert float(share) == pytest.approx(1, rel=1e-6)
+    assert 0 < float(error) < 0.1
+    gradient = jax.grad(lambda d: read_out_loss(jnp.zeros((2, 8, 8, 3)), source, d)[0])(driving)
+    assert not np.any(np.asarray(gradient))
+
+
+def test_steps_alone_need_a_weight():
+    with pytest.raises(UserError, match="set loss.read_out"):
+        LossConfig(read_out_steps=10)

@@ -24,7 +24,7 @@ SIZES: dict[str, Any] = {
     "motion_blocks": 0,
     "decoder_blocks": 1,
     "decoder_widths": (16, 8, 8),
-    "head_gain": 4.0,
+    "head_slope": 4.0,
 }
 TINY = AnimationConfig(**SIZES)
 

@@ -271,25 +271,3 @@ def test_segments_in_order_and_too_short_clips(motion):
     assert [v for batch in batches for v in batch["valid"]] == [True, True, True, False]
     with pytest.raises(UserError, match="no 'validation' clip with sound has 80 frames"):
         pipeline.segments(motion, split="validation", batch_size=2, seed=0)
-
-
-def test_easy_batches_are_of_the_first_speaker_and_not_augmented(tmp_path):
-    def clip(clip_id, speaker, number):
-        return ClipData(
-            clip_id, "train", np.full((6, SIZE, SIZE, 3), number, np.uint8), speaker=speaker
-        )
-
-    clips = [clip("a", "ann", 1), clip("b", "bob", 2), clip("c", "ann", 3), clip("d", "cyd", 4)]
-    dataset = write_frames(tmp_path / "set", clips, size=SIZE, image_format="png")
-    options = {"split": "train", "batch_size": 4, "seed": 0, "easy_batches": 5}
-    change = AugmentConfig(flip=0, crop=0, brightness=1, contrast=0, saturation=0)
-    augmented = _take(pipeline.pairs(dataset, augment=change, **options)(0), 12)
-    stream = pipeline.pairs(dataset, **options)
-    batches = _take(stream(0), 12)
-    seen = [{label[0] for label in _label(batch["driving"])} for batch in batches]
-    assert set().union(*seen[:5]) == {1, 3}
-    assert set().union(*seen[5:]) == {1, 2, 3, 4}
-    for start in (3, 5, 8):
-        _assert_same(next(stream(start)), batches[start])
-    assert all(set(_label(batch["driving"])) <= {(1, 1), (3, 3)} for batch in augmented[:5])
-    assert any((batch["driving"] > 5).any() for batch in augmented[5:])
