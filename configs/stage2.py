@@ -34,7 +34,7 @@ PRESETS = {
         "checkpoint.every_steps": 2_000,
     },
     "debug": {
-        "data.batch_size": 32,
+        "data.batch_size": 16,
         "data.stride": 5,
         "model.feature_size": 4 * 4 * 9 + 3,
         "model.audio_size": 35,

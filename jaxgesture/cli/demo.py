@@ -18,7 +18,10 @@ from jaxgesture.cli import flags
 FLAGS = flags.new()
 absl_flags.DEFINE_string("out", "out/demo", "folder of the results", flag_values=FLAGS)
 absl_flags.DEFINE_boolean(
-    "long", False, "train about three times as long, for better pictures", flag_values=FLAGS
+    "long",
+    False,
+    "train more than twice as long, for better pictures: about half an hour",
+    flag_values=FLAGS,
 )
 absl_flags.DEFINE_boolean(
     "smoke", False, "a few steps of everything, to see whether it runs at all", flag_values=FLAGS
@@ -33,7 +36,7 @@ def run() -> None:
     settings, words = DemoSettings(), ""
     if FLAGS.long:
         settings, words = (
-            dataclasses.replace(settings, stage1_steps=3000, stage2_steps=1500),
+            dataclasses.replace(settings, stage1_steps=3200, stage2_steps=1000),
             " --long",
         )
     if FLAGS.smoke:

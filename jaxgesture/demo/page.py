@@ -45,7 +45,11 @@ def loss_curves(stage: str, lines: Sequence[Mapping[str, Any]], path: pathlib.Pa
     """Loss and what shows learning, against the step."""
     if stage == "stage1":
         panels = {
-            "training loss": {"train/loss": "loss", "train/loss_pixel_1": "absolute difference"},
+            "training loss": {
+                "train/loss_pixel_1": "absolute difference",
+                "train/loss_motion": "where the frames differ",
+            },
+            "motion feature": {"train/loss_read_out": "share of the change it does not tell"},
             "held-out PSNR, dB": {
                 "eval/psnr": "true driving frame",
                 "eval/psnr_wrong_driving": "wrong driving frame",

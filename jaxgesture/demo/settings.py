@@ -27,12 +27,12 @@ class DemoSettings:
     """
 
     size: int = 64
-    identities: int = 10
+    identities: int = 6
     held_out: tuple[int, ...] = (100, 101)
     clips: int = 4
     seconds: float = 8.0
-    stage1_steps: int = 1000
-    stage2_steps: int = 600
+    stage1_steps: int = 1400
+    stage2_steps: int = 400
     speeches: int = 6
     speech_seconds: float = 10.0
 

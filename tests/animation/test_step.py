@@ -9,7 +9,14 @@ from animation.weights import TINY, numpy_variables, pictures
 
 from jaxgesture.animation.losses import LossConfig, motion_weight, reconstruction_loss
 from jaxgesture.animation.read_out import read_out_loss
-from jaxgesture.animation.step import GENERATOR, READ_OUT, as_image, make_init, make_step
+from jaxgesture.animation.step import (
+    GENERATOR,
+    READ_OUT,
+    as_image,
+    make_init,
+    make_read_out_step,
+    make_step,
+)
 from jaxgesture.core import tree
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.optim import OptimConfig, make_optimizer
@@ -195,15 +202,15 @@ def reading():
             READ_OUT: create_network(head, OPTIMIZER),
         }
     )
-    step = jax.jit(make_step(TINY, READING, OPTIMIZER))
     states, metrics = [state], []
-    for i in range(42):
-        state, values = step(state, batch, jax.random.key(0))
-        metrics.append(jax.device_get(values))
-        if i in (39, 41):
-            states.append(state)
-    assert step._cache_size() == 1
-    return batch, states, metrics
+    for make, count in ((make_read_out_step, 40), (make_step, 2)):
+        step = jax.jit(make(TINY, READING, OPTIMIZER))
+        for _ in range(count):
+            state, values = step(state, batch, jax.random.key(0))
+            metrics.append(jax.device_get(values))
+        assert step._cache_size() == 1
+        states.append(state)
+    return states, metrics
 
 
 def moved(before, after, network, part="params"):
@@ -213,7 +220,7 @@ def moved(before, after, network, part="params"):
 
 @pytest.mark.slow
 def test_read_out_alone_moves_the_extractor_and_nothing_else(reading):
-    _, (start, alone, later), _ = reading
+    (start, alone, later), _ = reading
     names, everything = moved(start, alone, GENERATOR)
     assert names == {name for name in everything if name.startswith("extractor/")}
     assert moved(start, alone, GENERATOR, "stats")[0] == moved(start, alone, GENERATOR, "stats")[1]
@@ -226,17 +233,13 @@ def test_read_out_alone_moves_the_extractor_and_nothing_else(reading):
 
 @pytest.mark.slow
 def test_the_feature_learns_to_say_what_changed(reading):
-    batch, _, metrics = reading
+    _, metrics = reading
     shares = [m["loss_read_out"] for m in metrics]
     print(f"share of the change unexplained {shares[0]:.3f} to {shares[39]:.3f}")
     assert shares[39] < 0.6  # measured 0.45; 1 is knowing nothing
     assert np.isfinite([list(m.values()) for m in metrics]).all()
-    # While nothing is redrawn, the metrics are those of the source unchanged.
-    source, driving = (np.asarray(as_image(batch[name])) for name in ("source", "driving"))
-    unchanged = -10 * np.log10(np.square(source - driving).mean())
-    psnr = [m["psnr"] for m in metrics]
-    np.testing.assert_allclose(psnr[:40], unchanged, rtol=1e-5)
-    assert abs(psnr[40] - unchanged) > 0.1
+    assert "psnr" not in metrics[39] and metrics[40]["psnr"] > 0
+    assert metrics[39]["loss"] < metrics[0]["loss"]
 
 
 def test_read_out_share_is_one_for_a_read_out_that_knows_nothing():

@@ -14,6 +14,7 @@ MODEL = {
 CHANGES = {
     **{f"model.{name}": value for name, value in MODEL.items()},
     "data.batch_size": 2,
+    "loss.read_out_steps": 2,
     "optim.name": "sgd",
     # The same for any number of steps.
     "optim.schedule": "constant",

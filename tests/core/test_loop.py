@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import toy
 
-from jaxgesture.core import loop, state
+from jaxgesture.core import loop, rng, state
 from jaxgesture.core.checkpoint import CheckpointConfig, restore_networks
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.loop import TrainConfig
@@ -56,8 +56,6 @@ def test_six_steps_are_three_and_three(tmp_path):
 
 
 def test_the_loop_does_what_a_plain_loop_does(tmp_path):
-    from jaxgesture.core import rng
-
     key = jax.random.key(0)
     expected = toy.init(rng.stream(key, "init"))
     data = toy.batches(0)
@@ -81,6 +79,35 @@ def test_a_step_traces_once(tmp_path):
 
     run(tmp_path, 5, stage=toy.stage(step=step), every=2, log=1)
     assert len(traces) == 1
+
+
+def test_the_opening_has_a_step_of_its_own(tmp_path):
+    traces = []
+
+    def opening(now, batch, key):
+        traces.append("opening")
+        new, metrics = toy.step(now, batch, key)
+        kept = {**new.networks, "two": now.networks["two"]}
+        return new.replace(networks=kept), {"read": metrics["loss"]}
+
+    def step(*arguments):
+        traces.append("step")
+        return toy.step(*arguments)
+
+    stage = toy.stage(step=step, opening=opening, opening_steps=3)
+    whole = run(tmp_path / "whole", 6, stage=stage)
+    assert traces == ["opening", "step"]
+    first, second, third = read_scalars(tmp_path / "whole")
+    assert "train/loss" not in first and "train/read" in first
+    # Steps 3 and 4 are of either kind: each mean is of the steps that have the metric.
+    assert second["train/loss"] > 0 and second["train/read"] > 0
+    assert "train/read" not in third
+    alone = run(tmp_path / "parts", 3, stage=stage, log=3)
+    start = toy.init(rng.stream(jax.random.key(0), "init"))
+    assert_same(alone.networks["two"], start.networks["two"])
+    assert_same(whole, run(tmp_path / "parts", 6, stage=stage))
+    run(tmp_path / "early", 2, stage=stage)
+    assert_same(whole, run(tmp_path / "early", 6, stage=stage))
 
 
 def test_metrics_are_window_means_and_resume_without_duplicates(tmp_path):
