@@ -73,6 +73,9 @@ class AnimationConfig:
             value = getattr(self, field.name)
             if field.name.endswith("_widths") and min(value) < 1:
                 raise UserError(f"model.{field.name} is {value}; every width must be at least 1")
+        for name in ("head_slope", "volume_smoothness", "motion_gain"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"model.{name} is {getattr(self, name)}; choose 0 or more")
         if self.dtype not in ("float32", "bfloat16"):
             raise UserError(f"model.dtype is {self.dtype!r}; choose 'float32' or 'bfloat16'")
 

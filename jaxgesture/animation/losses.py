@@ -45,6 +45,8 @@ class LossConfig:
     read_out_steps: int = 0
 
     def __post_init__(self):
+        if self.read_out < 0:
+            raise UserError(f"loss.read_out is {self.read_out}; choose 0 (none) or more")
         if self.read_out_steps < 0 or (self.read_out_steps and not self.read_out):
             raise UserError(
                 f"loss.read_out_steps={self.read_out_steps} with loss.read_out={self.read_out}: "

@@ -152,6 +152,11 @@ def train(
             "data.directory is empty; prepare a dataset with `jaxgesture prepare` and give it as "
             "--config.data.directory=DIR"
         )
+    if built["loss"].read_out_steps >= steps.steps:
+        raise UserError(
+            f"loss.read_out_steps={built['loss'].read_out_steps} leaves nothing of "
+            f"train.steps={steps.steps} for the model itself; lower it or train longer"
+        )
     dataset = FrameDataset(data.directory, size=model.size)
     stream = pipeline.pairs(
         dataset,

@@ -254,3 +254,5 @@ def test_read_out_share_is_one_for_a_read_out_that_knows_nothing():
 def test_steps_alone_need_a_weight():
     with pytest.raises(UserError, match="set loss.read_out"):
         LossConfig(read_out_steps=10)
+    with pytest.raises(UserError, match="loss.read_out is -1"):
+        LossConfig(read_out=-1)

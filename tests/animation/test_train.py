@@ -127,3 +127,9 @@ def test_errors_before_anything_is_compiled(dataset, tmp_path):
     with pytest.raises(UserError, match="no section 'evl'.*did you mean 'eval'"):
         train(config, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_an_opening_as_long_as_the_training_is_an_error(dataset, tmp_path):
+    config = make_config(dataset.directory, **{"train.steps": 2})
+    with pytest.raises(UserError, match="loss.read_out_steps=2 leaves nothing of train.steps=2"):
+        train(config, tmp_path)
