@@ -4,11 +4,12 @@ Presets
   paper  the published sizes, 256 pixels, 210.65 M parameters. Optimisation is not published; the
          values are those of the nearest published system (S2G-MDDiffusion).
   small  128 pixels: for one GPU or a Colab. Not yet trained by anybody.
-  debug  64 pixels, 9.4 M parameters: follows its driving frames after some hundred steps on two
-         CPU cores, a quarter to half a second each.
+  debug  64 pixels, 9.4 M parameters: on two CPU cores, a quarter to half a second a step. It
+         follows its driving frames some hundred steps after the 500 that train the extractor alone.
 
 Words
-  no_deviation, no_enhancer, no_motion_decoder: the ablations of the paper's Table 3.
+  no_deviation, no_enhancer, no_motion_decoder: the ablations of the paper's Table 3. Without the
+  enhancer model.volume_smoothness does nothing, without the motion decoder model.motion_gain.
 """
 
 from jaxgesture.animation.train import SECTIONS
@@ -50,7 +51,9 @@ PRESETS = {
     },
     "debug": {
         "data.batch_size": 8,
+        # One source a clip: what to redraw is settled early.
         "data.source": "first",
+        # On 16 s of video, crops and colours cost 1.5 dB of held-out PSNR within 700 steps.
         "data.augment.flip": 0.0,
         "data.augment.crop": 0.0,
         "data.augment.brightness": 0.0,

@@ -75,7 +75,9 @@ class AnimationConfig:
                 raise UserError(f"model.{field.name} is {value}; every width must be at least 1")
         for name in ("head_slope", "volume_smoothness", "motion_gain"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise UserError(f"model.{name} is {getattr(self, name)}; choose 0 or more")
+                raise UserError(
+                    f"model.{name} is {getattr(self, name)}; choose a finite number >= 0"
+                )
         if self.dtype not in ("float32", "bfloat16"):
             raise UserError(f"model.dtype is {self.dtype!r}; choose 'float32' or 'bfloat16'")
 

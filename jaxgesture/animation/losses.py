@@ -33,8 +33,10 @@ class LossConfig:
       squared: weight of the squared difference at full resolution.
       motion: weight of the absolute difference where source and driving frame differ.
       scales: levels of the pyramid, as factors of reduction.
-      read_out: weight of the read-out of the motion feature.
-      read_out_steps: so many steps at the start train the extractor and its read-out alone.
+      read_out: weight of the read-out of the motion feature, all through the training.
+      read_out_steps: so many steps at the start train the extractor and its read-out alone. The
+        schedule and Adam's bias corrections count them too: the other parts start at the full rate,
+        and with `optim.b2` near 1 their first updates are several times too large (0.99 is mild).
     """
 
     pixel: float = 1.0
@@ -45,8 +47,8 @@ class LossConfig:
     read_out_steps: int = 0
 
     def __post_init__(self):
-        if self.read_out < 0:
-            raise UserError(f"loss.read_out is {self.read_out}; choose 0 (none) or more")
+        if not 0 <= self.read_out < float("inf"):
+            raise UserError(f"loss.read_out is {self.read_out}; choose a finite number, 0 for none")
         if self.read_out_steps < 0 or (self.read_out_steps and not self.read_out):
             raise UserError(
                 f"loss.read_out_steps={self.read_out_steps} with loss.read_out={self.read_out}: "

@@ -7,7 +7,7 @@ A small network that reads the driving frame's change off the motion feature,
 with w the weight of L_motion (`animation.losses`), so that a mouth counts beside an arm, gives the
 extractor a gradient of its own. The extractor and the read-out are a few per cent of the model's
 work, so that they can first be trained alone; then the decoders find a feature that says where
-things are. The read-out is thrown away after training.
+things are. The read-out is trained to the end and is no part of the model.
 """
 
 import flax.linen as nn

@@ -122,7 +122,8 @@ def _make_step(
             return total, (terms, updates["batch_stats"])
 
         params = {name: net.params for name, net in state.networks.items()}
-        # What is not used has gradient zero: without redrawing nothing but the extractor moves.
+        # What is not used has gradient zero: without redrawing, and without weight decay, nothing
+        # but the extractor and the read-out moves.
         (total, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(params)
         networks = dict(state.networks)
         networks[GENERATOR], _ = apply_gradients(

@@ -155,7 +155,8 @@ def train(
     if built["loss"].read_out_steps >= steps.steps:
         raise UserError(
             f"loss.read_out_steps={built['loss'].read_out_steps} leaves nothing of "
-            f"train.steps={steps.steps} for the model itself; lower it or train longer"
+            f"train.steps={steps.steps} for the model itself; train longer, or set "
+            "--config.loss.read_out_steps to less"
         )
     dataset = FrameDataset(data.directory, size=model.size)
     stream = pipeline.pairs(

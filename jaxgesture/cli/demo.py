@@ -20,7 +20,7 @@ absl_flags.DEFINE_string("out", "out/demo", "folder of the results", flag_values
 absl_flags.DEFINE_boolean(
     "long",
     False,
-    "train more than twice as long, for better pictures: about half an hour",
+    "train more than twice as long, for better pictures",
     flag_values=FLAGS,
 )
 absl_flags.DEFINE_boolean(

@@ -73,7 +73,7 @@ class Stage:
         step: a pure function (state, batch, key of this step) -> (state, metrics), the metrics
             scalars by name. The loop counts `state.step`; the function may leave it alone.
         opening: another such function for the first `opening_steps` steps, with metrics of its own.
-            Each is compiled when it is needed: a branch inside one program would run convolutions
+            Each is compiled when it is needed: inside a branch of one program convolutions ran
             ten times slower on a CPU.
         opening_steps: see `opening`.
         evaluate: (state, step, writer) -> scalars by name; may write images through the writer.

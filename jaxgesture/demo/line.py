@@ -48,7 +48,9 @@ class Demo:
         stage1.model.size = self.settings.size
         stage1.train.steps = self.settings.stage1_steps
         stage1.optim.warmup_steps = min(50, self.settings.stage1_steps // 10)
-        stage1.loss.read_out_steps = min(500, self.settings.stage1_steps // 2)
+        stage1.loss.read_out_steps = min(
+            stage1.loss.read_out_steps, self.settings.stage1_steps // 2
+        )
         stage1.eval.clips, stage1.eval.frames = 6, 25
         stage2.data.directory = str(self.out / "motion")
         stage2.train.steps = self.settings.stage2_steps

@@ -254,5 +254,6 @@ def test_read_out_share_is_one_for_a_read_out_that_knows_nothing():
 def test_steps_alone_need_a_weight():
     with pytest.raises(UserError, match="set loss.read_out"):
         LossConfig(read_out_steps=10)
-    with pytest.raises(UserError, match="loss.read_out is -1"):
-        LossConfig(read_out=-1)
+    for value in (-1, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="loss.read_out is"):
+            LossConfig(read_out=value, read_out_steps=1)
