@@ -236,8 +236,8 @@ def test_the_feature_learns_to_say_what_changed(reading):
     _, metrics = reading
     shares = [m["loss_read_out"] for m in metrics]
     print(f"share of the change unexplained {shares[0]:.3f} to {shares[39]:.3f}")
-    assert shares[39] < 0.6  # measured 0.45; 1 is knowing nothing
-    assert np.isfinite([list(m.values()) for m in metrics]).all()
+    assert shares[39] < 0.1  # measured 0.02; 1 is knowing nothing
+    assert all(np.isfinite(list(m.values())).all() for m in metrics)
     assert "psnr" not in metrics[39] and metrics[40]["psnr"] > 0
     assert metrics[39]["loss"] < metrics[0]["loss"]
 
