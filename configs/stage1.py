@@ -5,7 +5,8 @@ Presets
          values are those of the nearest published system (S2G-MDDiffusion).
   small  128 pixels: for one GPU or a Colab. Not yet trained by anybody.
   debug  64 pixels, 9.4 M parameters: on two CPU cores, a quarter to half a second a step. It
-         follows its driving frames some hundred steps after the 500 that train the extractor alone.
+         follows its driving frames some hundred steps after the 500 that train extractor and motion
+         decoder alone.
 
 Words
   no_deviation, no_enhancer, no_motion_decoder: the ablations of the paper's Table 3. Without the
@@ -73,10 +74,10 @@ PRESETS = {
         "model.decoder_widths": (64, 32, 16),
         # What makes a model follow the driving frame after some hundred steps, with any number of
         # speakers, rather than after thousands: see `animation.read_out` and `AnimationConfig`.
-        "model.head_slope": 6.0,
+        "model.head_slope": 4.0,
         "model.volume_smoothness": 0.06,
         "model.motion_gain": 0.3,
-        "loss.read_out": 5.0,
+        "loss.read_out": 100.0,
         "loss.read_out_steps": 500,
         "loss.scales": (1, 2, 4),
         "loss.squared": 2.0,

@@ -86,14 +86,16 @@ class DeviationExtractor(nn.Module):
 def ordinal_kernel(slope: float) -> nn.initializers.Initializer:
     """An initial kernel (1, 1, c, bins) whose logits are ordered: expectations vary smoothly.
 
-    PyTorch's default plus slope v_c r_b, with v a random direction of length about 1 and r rising
-    from -1 to 1 along the bins.
+    PyTorch's default plus slope v_c r_b, with v a random direction of length about 1 and mean 0
+    (its input is never negative: a direction with a mean would saturate some heads at once), and r
+    rising from -1 to 1 along the bins.
     """
 
     def init(key, shape, dtype=jnp.float32):
         _, _, channels, bins = shape
         kernel = uniform_fan_in(channels)(key, shape, dtype)
         direction = jax.random.normal(jax.random.fold_in(key, 1), (channels, 1), dtype)
+        direction -= direction.mean()
         ramp = jnp.linspace(-1.0, 1.0, bins, dtype=dtype)[None]
         return kernel + (slope * direction / channels**0.5 * ramp)[None, None]
 

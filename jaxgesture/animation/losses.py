@@ -33,10 +33,9 @@ class LossConfig:
       squared: weight of the squared difference at full resolution.
       motion: weight of the absolute difference where source and driving frame differ.
       scales: levels of the pyramid, as factors of reduction.
-      read_out: weight of the read-out of the motion feature, all through the training.
-      read_out_steps: so many steps at the start train the extractor and its read-out alone. The
-        schedule and Adam's bias corrections count them too: the other parts start at the full rate,
-        and with `optim.b2` near 1 their first updates are several times too large (0.99 is mild).
+      read_out: weight of the read-out of the decoded motion, all through the training.
+      read_out_steps: so many steps at the start train extractor, motion decoder and read-out alone,
+        under the optimiser's schedule over these steps; then it starts again, over the rest.
     """
 
     pixel: float = 1.0

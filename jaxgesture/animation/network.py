@@ -63,6 +63,13 @@ class AnimationNetwork(nn.Module):
         angles = {name: expected_angle(value, self.config) for name, value in logits.items()}
         return pack_motion(rotation_matrix(**angles), translation)
 
+    def decode_motion(
+        self, feature: Float[Array, "b d"]
+    ) -> tuple[Float[Array, "b h w 3 3"], Float[Array, "b 3"]]:
+        """The field of rotations at the resolution of the enhanced feature, and the translation."""
+        rotation, translation = unpack_motion(feature, self.config.field)
+        return self.decode_rotation(rotation), translation
+
     def decode_rotation(self, rotation: Float[Array, "b h w 3 3"]) -> Float[Array, "b h2 w2 3 3"]:
         """The field of rotations at the resolution of the enhanced feature."""
         b, h, w, _, _ = rotation.shape
@@ -72,8 +79,16 @@ class AnimationNetwork(nn.Module):
 
     def animate(self, source: SourceCode, feature: Float[Array, "b d"]) -> Float[Array, "b h w 3"]:
         """The source redrawn in the pose of the motion feature, float32 in [0, 1]."""
-        rotation, translation = unpack_motion(feature, self.config.field)
-        warped = warp(source.feature, self.decode_rotation(rotation), translation)
+        return self.redraw(source, *self.decode_motion(feature))
+
+    def redraw(
+        self,
+        source: SourceCode,
+        rotation: Float[Array, "b h w 3 3"],
+        translation: Float[Array, "b 3"],
+    ) -> Float[Array, "b 8*h 8*w 3"]:
+        """The source redrawn by a decoded motion, float32 in [0, 1]."""
+        warped = warp(source.feature, rotation, translation)
         return self.decoder(warped, source.scene)
 
     def __call__(

@@ -16,6 +16,7 @@ from jaxgesture.core.types import AnyArray, Array, Batch, Float, Metrics, PyTree
 
 GENERATOR = "generator"
 READ_OUT = "read_out"
+MOTION_PARTS = ("extractor", "motion_decoder")  # of the generator, which the opening trains
 
 
 def as_image(pixels: UInt8[AnyArray, "b h w 3"]) -> Float[Array, "b h w 3"]:
@@ -50,8 +51,10 @@ def make_init(
             )
         }
         if read_out:
-            feature = jax.ShapeDtypeStruct((1, config.feature_size), jnp.float32)
-            head = ReadOut().lazy_init(rng.stream(key, READ_OUT), feature, image)
+            side = 2 * config.field
+            rotation = jax.ShapeDtypeStruct((1, side, side, 3, 3), jnp.float32)
+            translation = jax.ShapeDtypeStruct((1, 3), jnp.float32)
+            head = ReadOut().lazy_init(rng.stream(key, READ_OUT), rotation, translation, image)
             networks[READ_OUT] = create_network(head["params"], optimizer)
         return create_state(**networks)
 
@@ -65,66 +68,55 @@ def make_step(
     *,
     ema_decay: float | None = None,
     ema_warmup: bool = False,
+    redraws: bool = True,
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     """Returns `step(state, batch, key) -> (state, metrics)`.
 
     The batch holds "source" and "driving", two frames of one clip each, uint8 (b, h, w, 3). The
     model redraws the source in the driving frame's pose and is compared with the driving frame.
+
+    Args:
+      config: of the network.
+      loss: weights of the terms.
+      optimizer: of each network of the state. What it remembers starts afresh at step
+        `loss.read_out_steps`, its schedule included: parts that took no steps before would else
+        make theirs with moments of zero and a bias correction that is long used up.
+      ema_decay: weight of the old average of the generator's parameters; None without one.
+      ema_warmup: see `core.state.apply_gradients`.
+      redraws: False for a step that trains extractor, motion decoder and read-out alone: nothing is
+        redrawn, and no other part moves.
     """
-    return _make_step(config, loss, optimizer, ema_decay, ema_warmup, redrawing=True)
-
-
-def make_read_out_step(
-    config: AnimationConfig,
-    loss: LossConfig,
-    optimizer: optax.GradientTransformation,
-    *,
-    ema_decay: float | None = None,
-    ema_warmup: bool = False,
-) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
-    """Returns the step that trains the extractor and its read-out alone; nothing is redrawn."""
-    return _make_step(config, loss, optimizer, ema_decay, ema_warmup, redrawing=False)
-
-
-def _make_step(
-    config: AnimationConfig,
-    loss: LossConfig,
-    optimizer: optax.GradientTransformation,
-    ema_decay: float | None,
-    ema_warmup: bool,
-    *,
-    redrawing: bool,
-) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     network = AnimationNetwork(config)
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         del key  # this step draws nothing; the data pipeline did
+        if redraws and loss.read_out_steps:
+            state = _forget_at(state, loss.read_out_steps, optimizer)
         generator = state.networks[GENERATOR]
         source, driving = as_image(batch["source"]), as_image(batch["driving"])
 
         def redraw(net: AnimationNetwork):
-            feature = net.extract_motion(driving, train=True)
-            image = net.animate(net.encode_source(source), feature) if redrawing else None
-            return image, feature
+            motion = net.decode_motion(net.extract_motion(driving, train=True))
+            image = net.redraw(net.encode_source(source), *motion) if redraws else None
+            return image, motion
 
         def objective(params: PyTree):
             variables = {"params": params[GENERATOR], "batch_stats": generator.stats}
-            (image, feature), updates = network.apply(
+            (image, motion), updates = network.apply(
                 variables, method=redraw, mutable=["batch_stats"]
             )
             total, terms = jnp.zeros(()), {}
             if image is not None:
                 total, terms = reconstruction_loss(image, driving, source, loss)
             if loss.read_out:
-                change = ReadOut().apply({"params": params[READ_OUT]}, feature, source)
+                change = ReadOut().apply({"params": params[READ_OUT]}, *motion, source)
                 error, terms["read_out"] = read_out_loss(change, source, driving)  # pyright: ignore
                 total += loss.read_out * error
             return total, (terms, updates["batch_stats"])
 
         params = {name: net.params for name, net in state.networks.items()}
-        # What is not used has gradient zero: without redrawing, and without weight decay, nothing
-        # but the extractor and the read-out moves.
         (total, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+        trained = None if redraws else MOTION_PARTS
         networks = dict(state.networks)
         networks[GENERATOR], _ = apply_gradients(
             generator,
@@ -134,6 +126,7 @@ def _make_step(
             ema_warmup=ema_warmup,
             step=state.step,
             stats=stats,
+            only=trained,
         )
         if loss.read_out:
             networks[READ_OUT], _ = apply_gradients(
@@ -144,8 +137,22 @@ def _make_step(
             **{f"loss_{name}": value for name, value in terms.items()},
             "grad_norm": optax.tree.norm(grads[GENERATOR]),
         }
-        if redrawing:
+        if redraws:
             metrics["psnr"] = -10.0 * jnp.log10(terms["squared"])
         return TrainState(state.step + 1, networks), metrics
 
     return step
+
+
+def _forget_at(
+    state: TrainState, boundary: int, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state with fresh optimiser states if it stands at step `boundary`."""
+    networks = {}
+    for name, net in state.networks.items():
+        fresh = optimizer.init(net.params)
+        chosen = jax.tree.map(
+            lambda new, old: jnp.where(state.step == boundary, new, old), fresh, net.opt_state
+        )
+        networks[name] = net.replace(opt_state=chosen)  # pyright: ignore
+    return TrainState(state.step, networks)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.animation.losses import LossConfig
 from jaxgesture.animation.model import STAGE, Animation
-from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_read_out_step, make_step
+from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_step
 from jaxgesture.core import config as configuration
 from jaxgesture.core import loop
 from jaxgesture.core.checkpoint import CheckpointConfig
@@ -169,8 +169,18 @@ def train(
         workers=data.workers,
         process=(jax.process_index(), jax.process_count()),
     )
-    optimizer = make_optimizer(optim, steps.steps)
     loss, ema_decay = built["loss"], optim.ema_decay or None
+    optimizer = make_optimizer(optim, steps.steps - loss.read_out_steps)
+    opening = (
+        make_optimizer(
+            dataclasses.replace(
+                optim, warmup_steps=min(optim.warmup_steps, loss.read_out_steps // 2)
+            ),
+            loss.read_out_steps,
+        )
+        if loss.read_out_steps
+        else None
+    )
     average: dict[str, Any] = {"ema_decay": ema_decay, "ema_warmup": optim.ema_warmup}
 
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
@@ -194,7 +204,7 @@ def train(
         name=STAGE,
         init=make_init(model, optimizer, ema=ema_decay is not None, read_out=loss.read_out > 0),
         step=make_step(model, loss, optimizer, **average),
-        opening=make_read_out_step(model, loss, optimizer, **average),
+        opening=make_step(model, loss, opening, **average, redraws=False) if opening else None,
         opening_steps=loss.read_out_steps,
         evaluate=judge if can_judge else None,
         meta={

@@ -17,6 +17,7 @@ import jax
 
 from jaxgesture.core import tree
 from jaxgesture.core.errors import DataWarning, UserError
+from jaxgesture.core.meta import check_stage
 from jaxgesture.core.state import Network
 from jaxgesture.core.types import PyTree
 
@@ -184,6 +185,7 @@ def restore_networks(
     *,
     step: int | None = None,
     names: Iterable[str] | None = None,
+    stage: str | None = None,
     parts: Sequence[str] = PARTS,
     device: Any = None,
 ) -> tuple[dict[str, Network], dict[str, Any]]:
@@ -193,6 +195,7 @@ def restore_networks(
         workdir: the work directory of a training run, on any number of devices.
         step: the step to read; by default the newest that is whole.
         names: networks to read; all if None.
+        stage: what the checkpoint must be of; anything if None.
         parts: of "params", "stats" and "ema"; the rest is None (`{}` for "stats").
         device: the `jax.Device` where the arrays go; by default the first device.
 
@@ -201,7 +204,7 @@ def restore_networks(
         checkpoint's meta with its "step".
 
     Raises:
-        UserError: if there is no checkpoint, or no network of that name in it.
+        UserError: if there is no checkpoint, it is of another stage, or has no such network.
     """
     import orbax.checkpoint as ocp
 
@@ -210,6 +213,9 @@ def restore_networks(
 
     def read(one: int) -> tuple[dict[str, Network], dict[str, Any]]:
         folder = directory / str(one)
+        about = _read_json(folder, "meta")
+        if stage is not None:
+            check_stage(directory.parent, about.get("stage"), stage)
         found = _metadata(folder)["networks"]
         wanted = sorted(found) if names is None else list(names)
         for name in wanted:
@@ -237,7 +243,7 @@ def restore_networks(
             )
             for name in wanted
         }
-        return networks, {**_read_json(folder, "meta"), "step": one}
+        return networks, {**about, "step": one}
 
     steps = sorted((int(d.name) for d in directory.glob("*") if d.name.isdigit()), reverse=True)
     return _newest_readable(directory, steps, step, read)[0]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgesture.core import checkpoint, tree
+from jaxgesture.core import checkpoint, meta, tree
 from jaxgesture.core import config as configuration
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.state import Network
@@ -68,7 +68,7 @@ def load(folder: str | os.PathLike, stage: str) -> tuple[PyTree, dict[str, Any]]
         raise UserError(
             f"{folder} is not a whole exported model ({error}); export it again"
         ) from error
-    _check_stage(folder, description.get("stage"), stage)
+    meta.check_stage(folder, description.get("stage"), stage)
     return tree.unflatten(variables), description
 
 
@@ -83,11 +83,5 @@ def restore_trained(
     folder = pathlib.Path(workdir).expanduser()
     if not folder.is_dir():
         raise UserError(f"no folder {folder}; give the --workdir of a training run")
-    networks, meta = checkpoint.restore_networks(folder)
-    _check_stage(folder, meta.get("stage"), stage)
-    return jax.tree.map(jnp.asarray, networks[name]), meta
-
-
-def _check_stage(folder: pathlib.Path, found: Any, wanted: str) -> None:
-    if found != wanted:
-        raise UserError(f"{folder} holds a model of {found!r}; give one of {wanted!r}")
+    networks, about = checkpoint.restore_networks(folder, names=[name], stage=stage)
+    return jax.tree.map(jnp.asarray, networks[name]), about

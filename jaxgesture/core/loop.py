@@ -74,7 +74,7 @@ class Stage:
             scalars by name. The loop counts `state.step`; the function may leave it alone.
         opening: another such function for the first `opening_steps` steps, with metrics of its own.
             Each is compiled when it is needed: inside a branch of one program convolutions ran
-            ten times slower on a CPU.
+            ten times slower on a CPU. Nothing is evaluated before the opening's end.
         opening_steps: see `opening`.
         evaluate: (state, step, writer) -> scalars by name; may write images through the writer.
         meta: stored with the checkpoints, JSON values; "config" holds the configuration as nested
@@ -225,7 +225,7 @@ class _Run:
                 before = time.monotonic()
                 if reason or self.checkpoints.due(self.step):
                     self.save(force=bool(reason))
-                if not reason and config.eval_every and self.step % config.eval_every == 0:
+                if not reason and self._evaluation_due(boundary):
                     self.evaluate()
                 # Saving and evaluating say nothing about the speed of training.
                 since += time.monotonic() - before
@@ -238,6 +238,10 @@ class _Run:
         self._finish(reason)
         return self.state
 
+    def _evaluation_due(self, boundary: int) -> bool:
+        every = self.config.eval_every
+        return every > 0 and self.step % every == 0 and self.step > boundary
+
     def _next(self, feed: Feed) -> dict[str, Array]:
         try:
             return next(feed)
@@ -249,28 +253,28 @@ class _Run:
 
     def _compile(self, batch: dict[str, Array], rules: Sequence[sharding.Rule]):
         """Compiles the step for exactly these shapes; another batch shape is an error."""
-        opening = self.stage.opening if self.step < self.stage.opening_steps else None
-        function = opening or self.stage.step
-
-        def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-            new, metrics = function(state, batch, rng.step_key(key, state.step))
-            for name, value in metrics.items():
-                if jnp.ndim(value):
-                    raise ValueError(f"metric {name!r} has shape {jnp.shape(value)}, not ()")
-            return new.replace(step=state.step + 1), metrics  # pyright: ignore
-
+        opens = self.stage.opening is not None and self.step < self.stage.opening_steps
         shardings = sharding.state_shardings(self.state, self.mesh, rules)
         everywhere = sharding.replicated(self.mesh)
+        self.key = jax.device_put(self.key, everywhere)
+
+        if opens:
+            # A mistake in the other step should not wait for the end of the opening.
+            jax.eval_shape(_counted(self.stage.step), self.state, batch, self.key)
+        function = self.stage.opening if opens else self.stage.step
+        assert function is not None
         jitted = jax.jit(
-            step,
+            _counted(function),
             in_shardings=(shardings, sharding.batch_sharding(self.mesh), everywhere),
             out_shardings=(shardings, everywhere),
             donate_argnums=0,
         )
-        self.key = jax.device_put(self.key, everywhere)
         start = time.monotonic()
         compiled = jitted.lower(self.state, batch, self.key).compile()
-        self.say(f"{self.stage.name}: compiled the step in {time.monotonic() - start:.1f} s")
+        what = (
+            f"the step of the opening ({self.stage.opening_steps} steps)" if opens else "the step"
+        )
+        self.say(f"{self.stage.name}: compiled {what} in {time.monotonic() - start:.1f} s")
         return compiled
 
     def _record(self, metrics: Metrics) -> None:
@@ -372,6 +376,19 @@ class _Run:
             return False
         lines = [line for line in read_scalars(self.writer.workdir) if line["step"] == self.step]
         return any(name.startswith("eval/") for line in lines for name in line)
+
+
+def _counted(function: Step) -> Step:
+    """The step as it is compiled: with this step's key and the count of steps."""
+
+    def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        new, metrics = function(state, batch, rng.step_key(key, state.step))
+        for name, value in metrics.items():
+            if jnp.ndim(value):
+                raise ValueError(f"metric {name!r} has shape {jnp.shape(value)}, not ()")
+        return new.replace(step=state.step + 1), metrics  # pyright: ignore
+
+    return step
 
 
 @jax.jit

@@ -70,3 +70,9 @@ def check(
             f"{workdir} was trained with another configuration: {'; '.join(listed[:SHOWN])}{more}; "
             "set them back, or use another --workdir"
         )
+
+
+def check_stage(folder: pathlib.Path, found: Any, wanted: str) -> None:
+    """Raises a UserError if a folder holds a model of another stage."""
+    if found != wanted:
+        raise UserError(f"{folder} holds a model of {found!r}; give one of {wanted!r}")

@@ -93,6 +93,7 @@ def apply_gradients(
     ema_warmup: bool = False,
     step: Int[Array, ""] | None = None,
     stats: PyTree | None = None,
+    only: Sequence[str] | None = None,
 ) -> tuple[Network, Float[Array, ""]]:
     """Does one optimiser step, and moves the average of the parameters if there is one.
 
@@ -105,6 +106,7 @@ def apply_gradients(
             forgotten quickly.
         step: number of steps done before this one; needed by `ema_warmup`.
         stats: new running statistics; the old ones stay if None.
+        only: the parts of `network.params` that move, by name; all of it if None.
 
     Returns:
         The network after the step, and the global norm of the parameters' change.
@@ -115,6 +117,13 @@ def apply_gradients(
     if (ema_decay is None) != (network.ema is None):
         raise ValueError("ema_decay must be given if, and only if, the network has an average")
     updates, opt_state = optimizer.update(grads, network.opt_state, network.params)
+    if only is not None:
+        # Weight decay would move parts whose gradient is zero.
+        parts: Any = updates
+        updates = {
+            name: part if name in only else jax.tree.map(jnp.zeros_like, part)
+            for name, part in parts.items()
+        }
     params = optax.apply_updates(network.params, updates)
     average = network.ema
     if ema_decay is not None:

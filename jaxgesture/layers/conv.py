@@ -54,7 +54,7 @@ class Conv(nn.Module):
       features: output channels.
       kernel: side of the kernel.
       stride: step between outputs.
-      gain: scale of the initial kernel against PyTorch's default.
+      gain: scale of the initial kernel against PyTorch's default; not with `kernel_init`.
       kernel_init: makes the initial kernel, in place of PyTorch's default.
       dtype: compute type; parameters stay float32.
     """
@@ -72,6 +72,8 @@ class Conv(nn.Module):
         channels = x.shape[-1]
         fan_in = self.kernel**2 * channels
         shape = (self.kernel, self.kernel, channels, self.features)
+        if self.kernel_init is not None and self.gain != 1.0:
+            raise ValueError("give gain or kernel_init, not both")
         kernel_init = self.kernel_init or uniform_fan_in(fan_in, self.gain)
         kernel = self.param("kernel", kernel_init, shape)
         bias = self.param("bias", uniform_fan_in(fan_in), (self.features,))

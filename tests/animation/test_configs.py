@@ -20,6 +20,7 @@ from jaxgesture.motion.normalisation import identity_statistics
 from jaxgesture.motion.train import SECTIONS as STAGE2
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+MODELS = {"stage1": animation_step.GENERATOR, "stage2": motion_step.DENOISER}
 WRITE = "JAXGESTURE_WRITE_GOLDEN"
 PRESETS = ("paper", "small", "debug")
 ABLATIONS = ("no_deviation", "no_enhancer", "no_motion_decoder")
@@ -49,7 +50,8 @@ def abstract_state(name, text):
     optimizer = make_optimizer(parts["optim"], parts["train"].steps)
     ema = parts["optim"].ema_decay > 0
     if name == "stage1":
-        init = animation_step.make_init(parts["model"], optimizer, ema=ema)
+        read_out = parts["loss"].read_out > 0
+        init = animation_step.make_init(parts["model"], optimizer, ema=ema, read_out=read_out)
     else:
         model = parts["model"]
         statistics = identity_statistics(model)
@@ -58,8 +60,8 @@ def abstract_state(name, text):
 
 
 def network(name, text):
-    (only,) = abstract_state(name, text).networks.values()
-    return only
+    """The network that is the model; what only helps to train it stands beside it."""
+    return abstract_state(name, text).networks[MODELS[name]]
 
 
 @pytest.mark.parametrize(("name", "text"), CASES)
@@ -127,7 +129,8 @@ def test_golden_shapes(name):
 def test_golden_placement_on_eight_devices(name):
     mesh = AbstractMesh((2, 4), sharding.AXES)
     state = abstract_state(name, "debug")
-    (placed,) = sharding.state_shardings(state, mesh).networks.values()
+    placements = sharding.state_shardings(state, mesh).networks
+    placed = placements[MODELS[name]]
     specs = {key: value.spec for key, value in tree.flatten(placed.params).items()}
     lines = [f"{key} {tuple(spec) or 'copied'}" for key, spec in sorted(specs.items())]
     compare(f"{name}_debug_placement.txt", lines)

@@ -14,7 +14,6 @@ from jaxgesture.animation.step import (
     READ_OUT,
     as_image,
     make_init,
-    make_read_out_step,
     make_step,
 )
 from jaxgesture.core import tree
@@ -181,6 +180,7 @@ def test_motion_weight_is_where_the_frames_differ():
     np.testing.assert_array_equal(motion_weight(still, still), np.zeros((1, 16, 16, 1)))
 
 
+MOTION = ("extractor/", "motion_decoder/")
 READING = dataclasses.replace(LOSS, read_out=5.0, read_out_steps=40)
 
 
@@ -203,8 +203,8 @@ def reading():
         }
     )
     states, metrics = [state], []
-    for make, count in ((make_read_out_step, 40), (make_step, 2)):
-        step = jax.jit(make(TINY, READING, OPTIMIZER))
+    for redraws, count in ((False, 40), (True, 2)):
+        step = jax.jit(make_step(TINY, READING, OPTIMIZER, redraws=redraws))
         for _ in range(count):
             state, values = step(state, batch, jax.random.key(0))
             metrics.append(jax.device_get(values))
@@ -219,10 +219,10 @@ def moved(before, after, network, part="params"):
 
 
 @pytest.mark.slow
-def test_read_out_alone_moves_the_extractor_and_nothing_else(reading):
+def test_the_opening_moves_extractor_and_motion_decoder_alone(reading):
     (start, alone, later), _ = reading
     names, everything = moved(start, alone, GENERATOR)
-    assert names == {name for name in everything if name.startswith("extractor/")}
+    assert names == {name for name in everything if name.startswith(MOTION)}
     assert moved(start, alone, GENERATOR, "stats")[0] == moved(start, alone, GENERATOR, "stats")[1]
     names, everything = moved(start, alone, READ_OUT)
     assert names == everything
@@ -232,11 +232,38 @@ def test_read_out_alone_moves_the_extractor_and_nothing_else(reading):
 
 
 @pytest.mark.slow
+def test_the_opening_moves_nothing_else_by_weight_decay_and_leaves_no_moments(reading):
+    (start, alone, _), _ = reading
+    decaying = make_optimizer(OptimConfig(name="adamw", learning_rate=5e-3, weight_decay=0.1), 1)
+    begun = start.replace(
+        networks={
+            name: net.replace(opt_state=decaying.init(net.params))
+            for name, net in start.networks.items()
+        }
+    )
+    frames = moving_square(2)
+    batch = {"source": frames[:1], "driving": frames[1:]}
+    short = dataclasses.replace(READING, read_out_steps=1)
+    opening = make_step(TINY, short, decaying, redraws=False)
+    after = jax.jit(opening)(begun, batch, jax.random.key(0))[0]
+    names, _ = moved(begun, after, GENERATOR)
+    everything = tree.flatten(start.networks[GENERATOR].params)
+    assert names == {name for name in everything if name.startswith(MOTION)}
+    # The first step of Adam is the learning rate in every weight, also for what waited 40 steps.
+    step = jax.jit(make_step(TINY, READING, OPTIMIZER))
+    first = step(alone, batch, jax.random.key(0))[0]
+    old, new = (tree.flatten(s.networks[GENERATOR].params) for s in (alone, first))
+    for part in ("decoder/", "extractor/"):
+        changes = [np.abs(np.asarray(new[k] - old[k])).ravel() for k in old if k.startswith(part)]
+        assert np.median(np.concatenate(changes)) == pytest.approx(5e-3, rel=0.01)
+
+
+@pytest.mark.slow
 def test_the_feature_learns_to_say_what_changed(reading):
     _, metrics = reading
     shares = [m["loss_read_out"] for m in metrics]
     print(f"share of the change unexplained {shares[0]:.3f} to {shares[39]:.3f}")
-    assert shares[39] < 0.1  # measured 0.02; 1 is knowing nothing
+    assert shares[39] < 0.25  # measured 0.14; 1 is knowing nothing
     assert all(np.isfinite(list(m.values())).all() for m in metrics)
     assert "psnr" not in metrics[39] and metrics[40]["psnr"] > 0
     assert metrics[39]["loss"] < metrics[0]["loss"]

@@ -96,7 +96,8 @@ def test_the_opening_has_a_step_of_its_own(tmp_path):
 
     stage = toy.stage(step=step, opening=opening, opening_steps=3)
     whole = run(tmp_path / "whole", 6, stage=stage)
-    assert traces == ["opening", "step"]
+    # The step is traced before the opening, so that a mistake in it shows at once.
+    assert traces == ["step", "opening", "step"]
     first, second, third = read_scalars(tmp_path / "whole")
     assert "train/loss" not in first and "train/read" in first
     # Steps 3 and 4 are of either kind: each mean is of the steps that have the metric.
