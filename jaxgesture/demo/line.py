@@ -46,6 +46,8 @@ class Demo:
         stage1, stage2 = load_config("stage1", "debug"), load_config("stage2", "debug")
         stage1.data.directory = str(self.out / "corpus")
         stage1.model.size = self.settings.size
+        # A third fewer parameters: a fifth more steps in the same time.
+        stage1.model.enhancer_widths = (96, 128)
         stage1.train.steps = self.settings.stage1_steps
         stage1.optim.warmup_steps = min(50, self.settings.stage1_steps // 10)
         stage1.loss.read_out_steps = min(
