@@ -47,7 +47,7 @@ class ReadOut(nn.Module):
         x = nn.relu(Conv(HIDDEN, name="hidden_0")(x))
         x = nn.relu(Conv(HIDDEN, name="hidden_1")(x))
         # Small first outputs: large ones take hundreds of steps to unlearn.
-        x = Conv(side * side * 3, 1, gain=0.1, name="change")(x)
+        x = Conv(side * side * 3, 1, gain=0.1, bias_init=nn.initializers.zeros, name="change")(x)
         x = x.reshape(b, h, w, side, side, 3).transpose(0, 1, 3, 2, 4, 5)
         return x.reshape(b, h * side, w * side, 3)
 

@@ -16,7 +16,6 @@ from jaxgesture.core.types import AnyArray, Array, Batch, Float, Metrics, PyTree
 
 GENERATOR = "generator"
 READ_OUT = "read_out"
-MOTION_PARTS = ("extractor", "motion_decoder")  # of the generator, which the opening trains
 
 
 def as_image(pixels: UInt8[AnyArray, "b h w 3"]) -> Float[Array, "b h w 3"]:
@@ -116,7 +115,9 @@ def make_step(
 
         params = {name: net.params for name, net in state.networks.items()}
         (total, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        trained = None if redraws else MOTION_PARTS
+        trained = None
+        if not redraws:
+            trained = ["extractor", "motion_decoder"] if config.motion_decoder else ["extractor"]
         networks = dict(state.networks)
         networks[GENERATOR], _ = apply_gradients(
             generator,

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.animation.losses import LossConfig
@@ -128,6 +129,40 @@ def evaluate(
     ]
 
 
+def make_optimizers(
+    optim: OptimConfig, opening_steps: int, steps: int
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation | None]:
+    """The optimisers of the training and of its opening, None without one.
+
+    Each has a schedule of its own, over its own steps. The opening warms up for at most half its
+    length and knows no boundaries.
+
+    Args:
+      optim: the configuration of both.
+      opening_steps: `loss.read_out_steps`.
+      steps: of the whole training, `train.steps`.
+
+    Raises:
+      UserError: if the opening, or the warm-up after it, leaves no steps.
+    """
+    warmup = optim.warmup_steps if optim.schedule == "cosine" else 0
+    if opening_steps and opening_steps + warmup >= steps:
+        raise UserError(
+            f"loss.read_out_steps={opening_steps} and a warm-up of {warmup} steps leave nothing of "
+            f"train.steps={steps}; train longer, or set --config.loss.read_out_steps and "
+            "--config.optim.warmup_steps to less"
+        )
+    optimizer = make_optimizer(optim, steps - opening_steps)
+    if not opening_steps:
+        return optimizer, None
+    own = dataclasses.replace(
+        optim,
+        schedule="constant" if optim.schedule == "step" else optim.schedule,
+        warmup_steps=min(optim.warmup_steps, opening_steps // 2),
+    )
+    return optimizer, make_optimizer(own, opening_steps)
+
+
 def train(
     config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None
 ) -> TrainState:
@@ -152,12 +187,6 @@ def train(
             "data.directory is empty; prepare a dataset with `jaxgesture prepare` and give it as "
             "--config.data.directory=DIR"
         )
-    if built["loss"].read_out_steps >= steps.steps:
-        raise UserError(
-            f"loss.read_out_steps={built['loss'].read_out_steps} leaves nothing of "
-            f"train.steps={steps.steps} for the model itself; train longer, or set "
-            "--config.loss.read_out_steps to less"
-        )
     dataset = FrameDataset(data.directory, size=model.size)
     stream = pipeline.pairs(
         dataset,
@@ -170,17 +199,7 @@ def train(
         process=(jax.process_index(), jax.process_count()),
     )
     loss, ema_decay = built["loss"], optim.ema_decay or None
-    optimizer = make_optimizer(optim, steps.steps - loss.read_out_steps)
-    opening = (
-        make_optimizer(
-            dataclasses.replace(
-                optim, warmup_steps=min(optim.warmup_steps, loss.read_out_steps // 2)
-            ),
-            loss.read_out_steps,
-        )
-        if loss.read_out_steps
-        else None
-    )
+    optimizer, opening = make_optimizers(optim, loss.read_out_steps, steps.steps)
     average: dict[str, Any] = {"ema_decay": ema_decay, "ema_warmup": optim.ema_warmup}
 
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:

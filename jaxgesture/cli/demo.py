@@ -18,7 +18,7 @@ absl_flags.DEFINE_string("out", "out/demo", "folder of the results", flag_values
 absl_flags.DEFINE_boolean(
     "long",
     False,
-    "three speakers, many clips of each, trained four times as long: up to 30 minutes on two cores",
+    "three speakers, many clips of each, and three times as many steps",
     flag_values=FLAGS,
 )
 absl_flags.DEFINE_boolean(

@@ -74,7 +74,7 @@ class Stage:
             scalars by name. The loop counts `state.step`; the function may leave it alone.
         opening: another such function for the first `opening_steps` steps, with metrics of its own.
             Each is compiled when it is needed: inside a branch of one program convolutions ran
-            ten times slower on a CPU. Nothing is evaluated before the opening's end.
+            ten times slower on a CPU. Up to its end there are no periodic evaluations.
         opening_steps: see `opening`.
         evaluate: (state, step, writer) -> scalars by name; may write images through the writer.
         meta: stored with the checkpoints, JSON values; "config" holds the configuration as nested

@@ -27,7 +27,7 @@ class OptimConfig:
         schedule: "constant", "cosine" (to `final_fraction` of the peak at the last step) or
             "step" (times `decay_factor` at each of `boundaries`).
         warmup_steps: steps of linear growth from 0, before the schedule starts.
-        boundaries: steps, counted from the start of training, of the "step" schedule.
+        boundaries: steps, counted from the start of this optimiser, of the "step" schedule.
         decay_factor: see `schedule`.
         final_fraction: see `schedule`.
         ema_decay: weight of the old value in the running average of the parameters, the one

@@ -106,7 +106,8 @@ def apply_gradients(
             forgotten quickly.
         step: number of steps done before this one; needed by `ema_warmup`.
         stats: new running statistics; the old ones stay if None.
-        only: the parts of `network.params` that move, by name; all of it if None.
+        only: the parts of `network.params` that move, by name; all of it if None. The optimiser's
+            state advances for all.
 
     Returns:
         The network after the step, and the global norm of the parameters' change.
@@ -120,6 +121,8 @@ def apply_gradients(
     if only is not None:
         # Weight decay would move parts whose gradient is zero.
         parts: Any = updates
+        if unknown := set(only) - set(parts):
+            raise ValueError(f"no part {', '.join(sorted(unknown))} in {', '.join(parts)}")
         updates = {
             name: part if name in only else jax.tree.map(jnp.zeros_like, part)
             for name, part in parts.items()

@@ -246,7 +246,8 @@ def prepare_presenter(
         size: side of the frames, pixels, 32 to 512.
         seed: another seed, other performances.
         validation_clips: of the clips of every identity, so many are for validation.
-        validation_identities: identities all of whose clips are for validation.
+        validation_identities: more identities, for validation only, each with `validation_clips`
+            clips, or one.
         image_format: "jpeg" or "png".
         quality: of JPEG, 1 to 100.
         progress: show a progress bar.
@@ -283,7 +284,8 @@ def prepare_presenter(
         from jaxgesture.data import presenter
 
         for identity in (*known, *held_out):
-            for take in range(clips):
+            takes = max(validation_clips, 1) if identity in held_out else clips
+            for take in range(takes):
                 validation = identity in held_out or take >= clips - validation_clips
                 # One number per clip of any identity, so that no two clips share a performance.
                 take_seed = (seed * 1000 + identity) * 1000 + take
@@ -298,6 +300,7 @@ def prepare_presenter(
                     source=f"presenter seed {take_seed} identity {identity}",
                 )
 
-    total = round(len({*known, *held_out}) * clips * seconds * _AUDIO_FPS)
+    count = len(known) * clips + len(held_out) * max(validation_clips, 1)
+    total = round(count * seconds * _AUDIO_FPS)
     write(report, performances(), settings, arguments, total, progress)
     return report

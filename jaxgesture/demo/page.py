@@ -49,7 +49,7 @@ def loss_curves(stage: str, lines: Sequence[Mapping[str, Any]], path: pathlib.Pa
                 "train/loss_pixel_1": "absolute difference",
                 "train/loss_motion": "where the frames differ",
             },
-            "motion feature": {"train/loss_read_out": "share of the change it does not tell"},
+            "decoded motion": {"train/loss_read_out": "share of the change it does not tell"},
             "held-out PSNR, dB": {
                 "eval/psnr": "true driving frame",
                 "eval/psnr_wrong_driving": "wrong driving frame",

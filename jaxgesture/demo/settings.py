@@ -43,7 +43,7 @@ class DemoSettings:
 
     @property
     def measured(self) -> list[Speech]:
-        """Held-out words of three speakers that were trained on, then of some that were not."""
+        """Held-out words of up to three speakers of the training, then of new ones, in turn."""
         cast = [*range(min(3, self.identities)), *self.held_out]
         return [Speech(910_000 + i, cast[i % len(cast)]) for i in range(self.speeches)]
 
@@ -51,7 +51,7 @@ class DemoSettings:
 LONG = DemoSettings(
     identities=3, held_out=(100,), clips=12, stage1_steps=4600, stage2_steps=900
 )  # fmt: skip
-"""For numbers: fewer speakers that are known better, within 30 minutes on two cores."""
+"""Fewer speakers that are known better."""
 
 
 def load_config(name: str, preset: str) -> Any:

@@ -56,6 +56,7 @@ class Conv(nn.Module):
       stride: step between outputs.
       gain: scale of the initial kernel against PyTorch's default; not with `kernel_init`.
       kernel_init: makes the initial kernel, in place of PyTorch's default.
+      bias_init: makes the initial bias, in place of PyTorch's default.
       dtype: compute type; parameters stay float32.
     """
 
@@ -64,6 +65,7 @@ class Conv(nn.Module):
     stride: int = 1
     gain: float = 1.0
     kernel_init: nn.initializers.Initializer | None = None
+    bias_init: nn.initializers.Initializer | None = None
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -76,7 +78,7 @@ class Conv(nn.Module):
             raise ValueError("give gain or kernel_init, not both")
         kernel_init = self.kernel_init or uniform_fan_in(fan_in, self.gain)
         kernel = self.param("kernel", kernel_init, shape)
-        bias = self.param("bias", uniform_fan_in(fan_in), (self.features,))
+        bias = self.param("bias", self.bias_init or uniform_fan_in(fan_in), (self.features,))
         y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

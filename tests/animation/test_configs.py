@@ -133,6 +133,9 @@ def test_golden_placement_on_eight_devices(name):
     placed = placements[MODELS[name]]
     specs = {key: value.spec for key, value in tree.flatten(placed.params).items()}
     lines = [f"{key} {tuple(spec) or 'copied'}" for key, spec in sorted(specs.items())]
+    for helper in sorted(placements.keys() - {MODELS[name]}):
+        leaves = tree.flatten(placements[helper].params)
+        lines += [f"{helper}: {k} {tuple(v.spec) or 'copied'}" for k, v in sorted(leaves.items())]
     compare(f"{name}_debug_placement.txt", lines)
     # The optimiser's moments and the average live where their parameters do.
     moments = {key: value.spec for key, value in tree.flatten(placed.opt_state).items()}

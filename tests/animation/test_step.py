@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import scipy.ndimage
 from animation.weights import TINY, numpy_variables, pictures
 
 from jaxgesture.animation.losses import LossConfig, motion_weight, reconstruction_loss
-from jaxgesture.animation.read_out import read_out_loss
+from jaxgesture.animation.read_out import ReadOut, read_out_loss
 from jaxgesture.animation.step import (
     GENERATOR,
     READ_OUT,
@@ -267,6 +268,27 @@ def test_the_feature_learns_to_say_what_changed(reading):
     assert all(np.isfinite(list(m.values())).all() for m in metrics)
     assert "psnr" not in metrics[39] and metrics[40]["psnr"] > 0
     assert metrics[39]["loss"] < metrics[0]["loss"]
+
+
+def test_a_cell_is_read_from_the_rotations_around_it():
+    """Two convolutions of 3 x 3: what one cell's rotation says reaches two cells and no further."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    rotation = jax.random.normal(keys[0], (1, 8, 8, 3, 3))
+    source = jax.random.uniform(keys[1], (1, 64, 64, 3))
+    variables = ReadOut().init(keys[2], rotation, jnp.zeros((1, 3)), source)
+    read = functools.partial(ReadOut().apply, variables)
+
+    def reached(first, second):
+        changed = np.abs(np.asarray(first - second))[0].max(-1) > 0
+        return [tuple(np.nonzero(changed.any(axis))[0][[0, -1]]) for axis in (1, 0)]
+
+    before = read(rotation, jnp.zeros((1, 3)), source)
+    after = read(rotation.at[0, 3, 5].add(1.0), jnp.zeros((1, 3)), source)
+    assert before.shape == (1, 32, 32, 3)
+    assert reached(before, after) == [(4, 23), (12, 31)]  # rows of cells 1 to 5, columns 3 to 7
+    after = read(rotation, jnp.zeros((1, 3)), source.at[0, 28, 44].add(1.0))
+    assert reached(before, after) == [(4, 23), (12, 31)]
+    assert 0 < np.abs(before).max() < 0.2  # measured 0.05: small at first
 
 
 def test_read_out_share_is_one_for_a_read_out_that_knows_nothing():

@@ -3,10 +3,17 @@ import pytest
 from animation.training import make_config, write_clips
 
 from jaxgesture.animation.model import load_animation
-from jaxgesture.animation.train import EvalConfig, evaluation_clip, redraw, train
+from jaxgesture.animation.train import (
+    EvalConfig,
+    evaluation_clip,
+    make_optimizers,
+    redraw,
+    train,
+)
 from jaxgesture.core import tree
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.metrics import read_scalars
+from jaxgesture.core.optim import OptimConfig
 from jaxgesture.motion.model import load_motion
 
 CONTROLS = ("psnr_source_unchanged", "psnr_mean_frame", "psnr_own_mean_frame", "psnr_wrong_driving")
@@ -129,7 +136,36 @@ def test_errors_before_anything_is_compiled(dataset, tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_an_opening_as_long_as_the_training_is_an_error(dataset, tmp_path):
+def test_an_opening_that_leaves_nothing_is_an_error(dataset, tmp_path):
     config = make_config(dataset.directory, **{"train.steps": 2})
-    with pytest.raises(UserError, match="loss.read_out_steps=2 leaves nothing of train.steps=2"):
+    with pytest.raises(UserError, match="loss.read_out_steps=2 .*leave nothing of train.steps=2"):
         train(config, tmp_path)
+    with pytest.raises(UserError, match="=500 and a warm-up of 50 steps .*train.steps=540"):
+        make_optimizers(OptimConfig(schedule="cosine", warmup_steps=50), 500, 540)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("cosine", (0, 1, 0.5, 0, 1, 0.5)),
+        ("step", (0, 1, 1, 0, 1, 0.1)),
+        ("constant", (0, 1, 1) * 2),
+    ],
+)
+def test_opening_and_training_have_schedules_of_their_own(schedule, expected):
+    """Rates at the start, after the warm-up and half-way through the rest; the peak is 1."""
+    optim = OptimConfig(
+        name="sgd", b1=0.0, learning_rate=1.0, schedule=schedule, warmup_steps=10, boundaries=(30,)
+    )
+    optimizer, opening = make_optimizers(optim, 16, 116)
+    places = ((opening, (0, 8, 12)), (optimizer, (0, 10, 55)))
+    rates, one = [], np.ones((), np.float32)
+    for transform, steps in places:
+        assert transform is not None
+        state = transform.init(one)
+        for step in range(max(steps) + 1):
+            update, state = transform.update(one, state)
+            if step in steps:
+                rates.append(-float(update))
+    assert rates == pytest.approx(expected, abs=1e-5)
+    assert make_optimizers(optim, 0, 116)[1] is None

@@ -94,8 +94,15 @@ def test_the_opening_has_a_step_of_its_own(tmp_path):
         traces.append("step")
         return toy.step(*arguments)
 
-    stage = toy.stage(step=step, opening=opening, opening_steps=3)
-    whole = run(tmp_path / "whole", 6, stage=stage)
+    judged = []
+
+    def evaluate(now, step, writer):
+        judged.append(step)
+        return {}
+
+    stage = toy.stage(step=step, opening=opening, opening_steps=3, evaluate=evaluate)
+    whole = run(tmp_path / "whole", 6, stage=stage, eval_every=1)
+    assert judged == [4, 5, 6]
     # The step is traced before the opening, so that a mistake in it shows at once.
     assert traces == ["step", "opening", "step"]
     first, second, third = read_scalars(tmp_path / "whole")
