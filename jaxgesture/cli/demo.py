@@ -18,7 +18,7 @@ absl_flags.DEFINE_string("out", "out/demo", "folder of the results", flag_values
 absl_flags.DEFINE_boolean(
     "long",
     False,
-    "three speakers, many clips of each, and three times as many steps",
+    "three speakers, many clips of each, and more steps",
     flag_values=FLAGS,
 )
 absl_flags.DEFINE_boolean(

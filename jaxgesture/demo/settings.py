@@ -49,7 +49,7 @@ class DemoSettings:
 
 
 LONG = DemoSettings(
-    identities=3, held_out=(100,), clips=12, stage1_steps=4600, stage2_steps=900
+    identities=3, held_out=(100,), clips=12, stage1_steps=3600, stage2_steps=1800
 )  # fmt: skip
 """Fewer speakers that are known better."""
 
