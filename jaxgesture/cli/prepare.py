@@ -8,6 +8,10 @@ Try:
 Any container, codec, frame rate, rotation and sound layout will do; frames become squares at 25 a
 second. A video without sound serves stage 1 only. A file that cannot be used is named with the
 reason, and the others are used. The same command again keeps a finished dataset.
+
+Landmarks of MediaPipe Holistic in NAME.landmarks.npz beside NAME.mp4 give the frames boxes of
+hands, face and lips, which the local loss of stage 1 needs; jaxgesture/data/landmarks.py describes
+the file.
 """
 
 from absl import flags as absl_flags

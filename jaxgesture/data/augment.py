@@ -14,9 +14,10 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from jaxgesture.core.errors import UserError
+from jaxgesture.data.boxes import mirrored, within
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -82,6 +83,21 @@ class Augmentation:
         if self.colour is not None:
             picture = picture.convert("RGB", self.colour)
         return np.array(picture)
+
+    def apply_to_boxes(self, boxes: Float[np.ndarray, "*n k 4"]) -> Float[np.ndarray, "*n k 4"]:
+        """Where the boxes of an image lie after `apply`.
+
+        Args:
+            boxes: x0, y0, x1, y1 as fractions of the image, in the order of `boxes.PARTS`: a mirror
+                image swaps the hands. NaN stays NaN.
+
+        Returns:
+            fractions of the changed image. What the crop cuts is cut, or NaN where less than half
+            is left.
+        """
+        if self.flip:
+            boxes = mirrored(boxes)
+        return boxes if self.box is None else within(boxes, self.box)
 
 
 def draw(config: AugmentConfig, rng: np.random.Generator) -> Augmentation:

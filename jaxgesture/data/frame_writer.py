@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import records
-from jaxgesture.data.frames import INDEX, KIND, ClipInfo, FrameDataset
+from jaxgesture.data import boxes, records
+from jaxgesture.data.frames import FORMAT, INDEX, KIND, ClipInfo, FrameDataset
 
 _NAME = "jaxgesture_frames"
 # Below this size blocks of chroma shared by 2 x 2 pixels are visible, and the saving is small.
@@ -35,6 +35,8 @@ class ClipData:
         speaker: who is seen.
         source: the file it came from.
         start: where in the source it starts, seconds.
+        boxes: left_hand, right_hand, face and lips in every frame, x0, y0, x1, y1 as fractions of
+            the frame, NaN where not seen; or None. Frames beyond its rows have none.
     """
 
     id: str
@@ -44,6 +46,7 @@ class ClipData:
     speaker: str = ""
     source: str = ""
     start: float = 0.0
+    boxes: Float[np.ndarray, "t 4 4"] | None = None
 
 
 def encode_image(image: UInt8[np.ndarray, "h w 3"], image_format: str, quality: int) -> bytes:
@@ -62,16 +65,20 @@ def encode_image(image: UInt8[np.ndarray, "h w 3"], image_format: str, quality: 
 def _features(size: int, audio_size: int, image_format: str) -> Any:
     import tensorflow_datasets as tfds
 
+    def numbers(*shape: int) -> Any:
+        # As bytes a row is one copy; as a list of floats it is parsed number by number.
+        return tfds.features.Tensor(
+            shape=shape, dtype=np.float32, encoding=tfds.features.Encoding.BYTES
+        )
+
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(size, size, 3), encoding_format=image_format),
             "clip": tfds.features.Text(),
             "index": tfds.features.Scalar(np.int32),
             "has_audio": tfds.features.Scalar(np.bool_),
-            # As bytes a row is one copy; as a list of floats it is parsed number by number.
-            "audio": tfds.features.Tensor(
-                shape=(audio_size,), dtype=np.float32, encoding=tfds.features.Encoding.BYTES
-            ),
+            "audio": numbers(audio_size),
+            "boxes": numbers(boxes.K, 4),
         }
     )
 
@@ -107,7 +114,7 @@ def existing_frames(
     Raises:
         UserError: the folder holds something else.
     """
-    found = records.finished(directory, INDEX, KIND, {**settings, **arguments})
+    found = records.finished(directory, INDEX, KIND, {**settings, **arguments}, FORMAT)
     return FrameDataset(directory) if found else None
 
 
@@ -147,7 +154,7 @@ def write_frames(
 
     Raises:
         UserError: the folder holds another dataset, no clip was usable, two clips share an id, or
-            a clip's frames and audio features do not fit.
+            a clip's frames, audio features and boxes do not fit.
     """
     settings = frame_settings(size, fps, audio_size, image_format, quality)
     existing = existing_frames(directory, settings, arguments or {})
@@ -166,6 +173,7 @@ def write_frames(
             raise UserError(f"no clip was usable, so {directory} was not written")
         index = {
             "kind": KIND,
+            "format": FORMAT,
             **settings,
             "arguments": arguments,
             "report": dict(report()) if report is not None else {},
@@ -212,6 +220,7 @@ def _write_clips(
                 first=first,
                 frames=len(lengths),
                 has_audio=clip.audio is not None,
+                has_boxes=bool(np.isfinite(_boxes(clip)[: len(lengths)]).any()),
                 speaker=clip.speaker,
                 source=clip.source,
                 start=round(clip.start, 6),
@@ -219,6 +228,11 @@ def _write_clips(
             )
         )
     return infos
+
+
+def _boxes(clip: ClipData) -> Float[np.ndarray, "t 4 4"]:
+    none = np.empty((0, boxes.K, 4), np.float32)
+    return none if clip.boxes is None else boxes.checked(clip.boxes, clip.id)
 
 
 def _spool(
@@ -235,6 +249,8 @@ def _spool(
         raise UserError(
             f"{clip.id} has {clip.audio.shape[1:]} audio columns, {silence.size} are expected"
         )
+    places = _boxes(clip)
+    unseen = np.tile(boxes.ABSENT, (boxes.K, 1))
     with path.open("wb") as stream:
         for i, frame in enumerate(clip.frames):
             if frame.shape != (size, size, 3) or frame.dtype != np.uint8:
@@ -256,6 +272,7 @@ def _spool(
                     "index": i,
                     "has_audio": clip.audio is not None,
                     "audio": np.asarray(row, np.float32),
+                    "boxes": places[i] if i < len(places) else unseen,
                 }
             )
             stream.write(record)

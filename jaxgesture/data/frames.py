@@ -1,8 +1,9 @@
 """Frames as records: one example a frame, so that a pair of frames is two reads and two decodes.
 
-Every record holds an encoded image, the id of its clip, the frame's index in the clip and its row
-of audio features. The frames of a clip are consecutive records of one split, so `clips.json` needs
-only the first record and the count of each clip. `frame_writer` makes such datasets.
+Every record holds an encoded image, the id of its clip, the frame's index in the clip, its row of
+audio features and its boxes of the speaker's parts. The frames of a clip are consecutive records of
+one split, so `clips.json` needs only the first record and the count of each clip. `frame_writer`
+makes such datasets.
 """
 
 import bisect
@@ -20,6 +21,8 @@ from jaxgesture.data import records
 
 INDEX = "clips.json"
 KIND = "frames"
+# 2: records have boxes.
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,7 @@ class ClipInfo:
         first: the record of its first frame, counted in its split.
         frames: number of frames.
         has_audio: whether its rows of audio features are measured (else they are zeros).
+        has_boxes: whether any of its frames has a box (else they are all NaN).
         speaker: who is seen; clips of one speaker share it.
         source: the file it came from, relative to the folder that was prepared.
         start: where in the source it starts, seconds.
@@ -43,6 +47,7 @@ class ClipInfo:
     first: int
     frames: int
     has_audio: bool
+    has_boxes: bool
     speaker: str
     source: str
     start: float
@@ -60,6 +65,10 @@ def decode_image(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
 class FrameDataset:
     """Random access to the frames of a finished dataset.
 
+    Boxes are float32 x0, y0, x1, y1 as fractions of the frame, in the order of `boxes.PARTS`; NaN
+    for what is not seen. They come from landmarks beside the videos (`landmarks`), or from the
+    presenter, which knows its own.
+
     Args:
         directory: the folder `write_frames` made.
         size: if given, the side in pixels that the frames must have.
@@ -73,12 +82,13 @@ class FrameDataset:
         report: what its maker had to say.
 
     Raises:
-        UserError: missing, not a frame dataset, incomplete, or of another size.
+        UserError: missing, not a frame dataset, incomplete, of another size, or written by another
+            version.
     """
 
     def __init__(self, directory: str | os.PathLike, *, size: int | None = None):
         self.directory = pathlib.Path(directory).expanduser()
-        index = records.read_index(self.directory, INDEX, KIND)
+        index = records.read_index(self.directory, INDEX, KIND, FORMAT)
         self.size: int = index["size"]
         self.fps: float = index["fps"]
         self.audio_size: int = index["audio_size"]
@@ -103,6 +113,11 @@ class FrameDataset:
     def splits(self) -> tuple[str, ...]:
         """The splits that have clips."""
         return tuple(self._by_split)
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether any clip has boxes."""
+        return any(clip.has_boxes for clip in self._clips)
 
     def clips(self, split: str | None = None, need_audio: bool = False) -> tuple[ClipInfo, ...]:
         """The clips of a split, of all splits for None; only those with sound if asked for.
@@ -139,8 +154,10 @@ class FrameDataset:
         clip = self._by_split[split][bisect.bisect_right(self._firsts[split], record) - 1]
         return clip, record - clip.first
 
-    def image(self, split: str, record: int) -> UInt8[np.ndarray, "h w 3"]:
-        """The pixels of record `record` of a split: one read, one decode.
+    def record(
+        self, split: str, record: int
+    ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "k 4"]]:
+        """Pixels and boxes of record `record` of a split: one read, one decode.
 
         Raises:
             UserError: the record or its image is damaged.
@@ -152,7 +169,11 @@ class FrameDataset:
             raise UserError(f"{self.records.where(split, record)}: {error}") from error
         if image.shape != (self.size, self.size, 3):
             raise UserError(f"{self.records.where(split, record)}: its image is {image.shape}")
-        return image
+        return image, example["boxes"]
+
+    def image(self, split: str, record: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The pixels alone, as `record` gives them."""
+        return self.record(split, record)[0]
 
     def frame(self, clip: ClipInfo | str, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """Frame `index` of a clip, RGB in [0, 255]."""
@@ -181,5 +202,12 @@ class FrameDataset:
         info = self.clip(clip)
         if not info.has_audio:
             raise UserError(f"clip {info.id} has no sound, so it has no audio features")
+        return self._rows(info, "audio")
+
+    def boxes(self, clip: ClipInfo | str) -> Float[np.ndarray, "t k 4"]:
+        """The boxes of a clip, one row a frame, all NaN if it has none; no image is decoded."""
+        return self._rows(self.clip(clip), "boxes")
+
+    def _rows(self, info: ClipInfo, feature: str) -> np.ndarray:
         rows = range(info.first, info.first + info.frames)
-        return np.stack([self.records.read(info.split, i)["audio"] for i in rows])
+        return np.stack([self.records.read(info.split, i)[feature] for i in rows])

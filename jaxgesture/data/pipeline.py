@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.types import NumpyBatch
@@ -16,6 +16,7 @@ from jaxgesture.data import augment as augmentation
 from jaxgesture.data import batches
 from jaxgesture.data.augment import AugmentConfig
 from jaxgesture.data.batches import Batches
+from jaxgesture.data.boxes import K
 from jaxgesture.data.frames import FrameDataset
 from jaxgesture.data.motions import MotionDataset
 
@@ -23,7 +24,7 @@ CACHE_BYTES = 2 * 2**30
 
 
 class _FrameCache:
-    """The decoded frames of a split, each decoded at its first use; lives in one process."""
+    """The frames of a split with their boxes, each decoded at its first use, in one process."""
 
     def __init__(self, dataset: FrameDataset, split: str):
         self._dataset, self._split = dataset, split
@@ -36,17 +37,18 @@ class _FrameCache:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _images=None, _lock=threading.Lock())
 
-    def image(self, record: int) -> UInt8[np.ndarray, "h w 3"]:
+    def record(self, record: int) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "k 4"]]:
         with self._lock:
             if self._images is None:
                 count, size = self._dataset.count(self._split), self._dataset.size
                 self._images = np.empty((count, size, size, 3), np.uint8)
+                self._boxes = np.empty((count, K, 4), np.float32)
                 self._there = np.zeros(count, bool)
         # Two threads may decode the same frame: they write the same pixels.
         if not self._there[record]:
-            self._images[record] = self._dataset.image(self._split, record)
+            self._images[record], self._boxes[record] = self._dataset.record(self._split, record)
             self._there[record] = True
-        return self._images[record]
+        return self._images[record], self._boxes[record]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +59,8 @@ class _Pairs:
     split: str
     augment: AugmentConfig | None
     source: str
-    image: Callable[[int], np.ndarray]
+    record: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    boxes: bool = False
     describe: bool = False
 
     def __len__(self) -> int:
@@ -68,11 +71,15 @@ class _Pairs:
         source = int(rng.integers(clip.frames))
         if self.source == "first":
             source = 0
-        images = [self.image(clip.first + source), self.image(item)]
+        images, boxes = zip(self.record(clip.first + source), self.record(item), strict=True)
+        driving = boxes[1]
         if self.augment is not None:
             change = augmentation.draw(self.augment, rng)
             images = [change.apply(image) for image in images]
+            driving = change.apply_to_boxes(driving)
         example = {"source": images[0], "driving": images[1]}
+        if self.boxes:
+            example["boxes"] = driving
         if self.describe:
             number = self.dataset.clips(self.split).index(clip)
             example["clip"], example["frame"] = (
@@ -87,14 +94,23 @@ def _pair_items(
     split: str,
     augment: AugmentConfig | None,
     source: str,
-    cache: bool,
-    describe: bool,
+    *,
+    cache: bool = False,
+    boxes: bool = False,
+    describe: bool = False,
 ) -> _Pairs:
-    dataset.clips(split)  # names the splits there are if this one is missing
+    clips = dataset.clips(split)  # names the splits there are if this one is missing
     if source not in ("random", "first"):
         raise UserError(f"source={source!r} is unknown; use 'random' or 'first'")
-    image = _FrameCache(dataset, split).image if cache else functools.partial(dataset.image, split)
-    return _Pairs(dataset, split, augment, source, image, describe)
+    if boxes and not any(clip.has_boxes for clip in clips):
+        raise UserError(
+            f"no {split!r} clip of {dataset.directory} has boxes of hands and face; put "
+            "NAME.landmarks.npz beside the videos and prepare them again, or set "
+            "--config.loss.local=0"
+        )
+    partial = functools.partial(dataset.record, split)
+    record = _FrameCache(dataset, split).record if cache else partial
+    return _Pairs(dataset, split, augment, source, record, boxes, describe)
 
 
 def pairs(
@@ -107,6 +123,7 @@ def pairs(
     source: str = "random",
     workers: int = 0,
     cache: bool | None = None,
+    boxes: bool = False,
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Stage 1 batches without end: in every epoch each frame of the split drives once.
@@ -121,19 +138,21 @@ def pairs(
         workers: processes that read ahead; 0 reads ahead with threads of this process.
         cache: keep decoded frames in memory. By default they are kept if the split needs less
             than 2 GiB and there are no worker processes (each would keep a copy of its own).
+        boxes: with the boxes of the driving frame, changed as it is.
         process: (index of this host, number of hosts); a host gets its contiguous rows.
 
     Returns:
         A function: global batch index to start at -> iterator of
-        {"source": uint8 (b, h, w, 3), "driving": uint8 (b, h, w, 3)}.
+        {"source": uint8 (b, h, w, 3), "driving": uint8 (b, h, w, 3)}; if asked for, also "boxes":
+        float32 (b, 4, 4), fractions in the order of `boxes.PARTS`, NaN for what is not seen.
 
     Raises:
-        UserError: no such split, or the batch cannot be divided over the hosts.
+        UserError: no such split, no boxes in it, or the batch cannot be divided over the hosts.
     """
     if cache is None:
         size = dataset.count(split) * dataset.size**2 * 3
         cache = workers == 0 and size < CACHE_BYTES
-    items = _pair_items(dataset, split, augment, source, cache, describe=False)
+    items = _pair_items(dataset, split, augment, source, cache=cache, boxes=boxes)
     return batches.endless(
         items, seed=seed, batch_size=batch_size, workers=workers, process=process
     )
@@ -165,7 +184,7 @@ def pairs_in_order(
         "frame": int32 (b,) index of the driving frame in its clip, and "valid": bool (b,), False
         for rows that only fill the last batch.
     """
-    items = _pair_items(dataset, split, None, source, cache=False, describe=True)
+    items = _pair_items(dataset, split, None, source, describe=True)
     yield from batches.in_order(
         items, seed=seed, batch_size=batch_size, process=process, limit=limit
     )

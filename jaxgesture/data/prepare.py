@@ -1,7 +1,7 @@
 """From a folder of videos, or the synthetic presenter, to a frame dataset.
 
 Times are put on the grid of output frames: a part of a file starts and ends at a whole frame, and
-audio features are computed once for the whole file and sliced by the same frame numbers.
+audio features and boxes are made once for the whole file and sliced by the same frame numbers.
 """
 
 import dataclasses
@@ -13,20 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import audio, sound, sources, video
+from jaxgesture.data import audio, boxes, landmarks, sound, sources, video
 from jaxgesture.data.frame_writer import ClipData, frame_settings
-from jaxgesture.data.image import Crop
+from jaxgesture.data.image import Crop, crop_box
 from jaxgesture.data.prepare_report import PrepareReport, collected_warnings, kept, write
 
 # The audio features come at this rate; frames at any other one cannot be paired with them.
 _AUDIO_FPS = 25.0
-# A sound track this much shorter than the pictures (frames) is worth a warning.
-_AUDIO_SLACK = 5
+# Sound or landmarks this much shorter than the pictures (frames) are worth a warning.
+_END_SLACK = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-    """A readable file: the part that is used, in output frames, and where it is cut in two."""
+    """A readable file: the part that is used, in output frames, and where it is cut in two.
+
+    `view` is what is kept of its pictures: x0, y0, x1, y1 in pixels as shown.
+    """
 
     path: pathlib.Path
     name: str
@@ -37,6 +40,8 @@ class _File:
     cut: int | None
     split: str
     info: video.VideoInfo
+    landmarks: pathlib.Path | None
+    view: tuple[float, float, float, float]
 
 
 def prepare_folder(
@@ -53,6 +58,9 @@ def prepare_folder(
     progress: bool = True,
 ) -> PrepareReport:
     """Makes a frame dataset of videos; bad files are listed and the rest is used.
+
+    The frames of NAME.mp4 get boxes of hands, face and lips if NAME.landmarks.npz lies beside it
+    (see `landmarks` for its format).
 
     Args:
         videos: a folder (searched with its subfolders), a file, or a list of files.
@@ -88,12 +96,14 @@ def prepare_folder(
             hashes[name] = sources.file_sha256(path)
         except OSError as error:
             report.skipped[name] = f"{path} cannot be read: {error.strerror}"
+    marked = {name: path for name in hashes if (path := landmarks.beside(found[name]))}
     arguments = {
         "made_by": "prepare_folder",
         "crop": list(crop) if isinstance(crop, tuple) else crop,
         "validation": validation if isinstance(validation, str) else sorted(listed),
         "segments": {name: list(part) for name, part in sorted(segments.items())},
         "files": hashes,
+        "landmarks": {name: _landmarks_sha256(path) for name, path in marked.items()},
     }
     if kept(report, settings, arguments):
         return report
@@ -105,7 +115,7 @@ def prepare_folder(
             split = "validation" if held_out else "train"
             try:
                 part = segments.get(name)
-                files.append(_plan(found[name], name, ids[name], split, part, last, fps))
+                files.append(_plan(found[name], name, ids[name], split, part, last, fps, crop))
             except (UserError, OSError) as error:
                 report.skipped[name] = str(error)
     _warn_before(report, files, last, fps)
@@ -113,6 +123,14 @@ def prepare_folder(
     total = sum(file.stop - file.start for file in files)
     write(report, clips, settings, arguments, total, progress)
     return report
+
+
+def _landmarks_sha256(path: pathlib.Path) -> str:
+    try:
+        return sources.file_sha256(path)
+    except OSError:
+        # What is wrong with it is said when it is used.
+        return "unreadable"
 
 
 def _plan(
@@ -123,6 +141,7 @@ def _plan(
     part: tuple[float, float] | None,
     last: float | None,
     fps: float,
+    crop: Crop,
 ) -> _File:
     info = video.probe(path)
     frames = _frame_count(info, fps)
@@ -140,7 +159,9 @@ def _plan(
             cut = stop - tail
     folder = pathlib.PurePosixPath(name).parts[0]
     speaker = folder if folder != name else clip_id
-    return _File(path, name, clip_id, speaker, start, stop, cut, split, info)
+    view = crop_box(info.width, info.height, crop)
+    marks = landmarks.beside(path)
+    return _File(path, name, clip_id, speaker, start, stop, cut, split, info, marks, view)
 
 
 def _frame_count(info: video.VideoInfo, fps: float) -> int:
@@ -176,8 +197,10 @@ def _warn_before(
 def _clips(
     files: Sequence[_File], report: PrepareReport, size: int, fps: float, crop: Crop
 ) -> Iterator[ClipData]:
+    unusable: list[str] = []
     for file in files:
         rows = _audio_rows(file, fps, report)
+        places = _box_rows(file, fps, report, unusable)
         cut = file.stop if file.cut is None else file.cut
         parts = [(file.clip_id, file.split, file.start, cut)]
         if file.cut is not None:
@@ -185,6 +208,7 @@ def _clips(
         for clip_id, split, start, stop in parts:
             # The container's length is a promise: the last part is read to the true end.
             to_end = stop == _frame_count(file.info, fps)
+            last = None if to_end else stop
             frames = video.read_frames(
                 file.path,
                 fps=fps,
@@ -197,11 +221,38 @@ def _clips(
                 id=clip_id,
                 split=split,
                 frames=frames,
-                audio=None if rows is None else rows[start : None if to_end else stop],
+                audio=None if rows is None else rows[start:last],
                 speaker=file.speaker,
                 source=file.name,
                 start=start / fps,
+                boxes=None if places is None else places[start:last],
             )
+    if unusable:
+        total = sum(file.landmarks is not None for file in files)
+        reasons = "; ".join(unusable[:3]) + ("; ..." if unusable[3:] else "")
+        report.warnings.append(
+            f"{len(unusable)} of {total} files of landmarks cannot be used, their clips have no "
+            f"boxes: {reasons}"
+        )
+
+
+def _box_rows(
+    file: _File, fps: float, report: PrepareReport, unusable: list[str]
+) -> np.ndarray | None:
+    """The boxes in every frame of the whole file; None without landmarks.
+
+    Why a file of landmarks cannot be used is added to `unusable`.
+    """
+    if file.landmarks is None:
+        return None
+    try:
+        found = landmarks.read(file.landmarks)
+    except UserError as error:
+        unusable.append(str(error))
+        return None
+    frames = _frame_count(file.info, fps)
+    _warn_of_end(report, file, "landmarks end", found.seconds, fps, "no boxes there")
+    return boxes.within(found.at(fps, frames), file.view)
 
 
 def _audio_rows(file: _File, fps: float, report: PrepareReport) -> np.ndarray | None:
@@ -214,12 +265,18 @@ def _audio_rows(file: _File, fps: float, report: PrepareReport) -> np.ndarray | 
         report.warnings.append(f"{error}; {file.name} serves stage 1 only")
         return None
     frames = _frame_count(file.info, fps)
-    missing = frames / fps - len(samples) / rate
-    if missing * fps > _AUDIO_SLACK:
-        report.warnings.append(
-            f"{file.name}: the sound ends {missing:.2f} s before the pictures; taken as silence"
-        )
+    _warn_of_end(report, file, "sound ends", len(samples) / rate, fps, "taken as silence")
     return audio.features(samples, rate, frames=max(frames, audio.frame_count(len(samples), rate)))
+
+
+def _warn_of_end(
+    report: PrepareReport, file: _File, what: str, end: float, fps: float, outcome: str
+) -> None:
+    missing = _frame_count(file.info, fps) / fps - end
+    if missing * fps > _END_SLACK:
+        report.warnings.append(
+            f"{file.name}: the {what} {missing:.2f} s before the pictures; {outcome}"
+        )
 
 
 def prepare_presenter(
@@ -291,6 +348,7 @@ def prepare_presenter(
                 take_seed = (seed * 1000 + identity) * 1000 + take
                 play = presenter.perform(take_seed, identity, seconds, size, int(_AUDIO_FPS))
                 rows = audio.features(play.audio, play.sample_rate, frames=len(play.frames))
+                places = np.stack([play.boxes[part] for part in boxes.PARTS], axis=1)
                 yield ClipData(
                     id=f"identity{identity:02d}-take{take:03d}",
                     split="validation" if validation else "train",
@@ -298,6 +356,7 @@ def prepare_presenter(
                     audio=rows,
                     speaker=f"identity{identity:02d}",
                     source=f"presenter seed {take_seed} identity {identity}",
+                    boxes=boxes.within(places, (0, 0, size, size)),
                 )
 
     count = len(known) * clips + len(held_out) * max(validation_clips, 1)

@@ -21,6 +21,7 @@ class PrepareReport:
         kept: True if a finished dataset of the same arguments was there already.
         clips: clips of the dataset by split.
         seconds: length of the clips by split.
+        boxes: clips that have boxes of the speaker's parts.
         used: the files that gave at least one clip.
         skipped: file, or part of a file, -> the reason why it was left out.
         warnings: what was usable only in part, counted.
@@ -30,6 +31,7 @@ class PrepareReport:
     kept: bool = False
     clips: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    boxes: int = 0
     used: list[str] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
@@ -39,6 +41,8 @@ class PrepareReport:
         parts = [f"{n} {s} clips ({self.seconds[s]:.1f} s)" for s, n in self.clips.items()]
         head = f"{self.out}: {', '.join(parts)}"
         lines = [f"{head}; kept, it was made by the same command" if self.kept else head]
+        total = sum(self.clips.values())
+        lines.append(f"boxes of hands and face for {self.boxes} of {total} clips")
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         return lines + [f"warning: {text}" for text in self.warnings]
 
@@ -60,6 +64,7 @@ def _count(report: PrepareReport, dataset: FrameDataset) -> None:
         clips = dataset.clips(split)
         report.clips[split] = len(clips)
         report.seconds[split] = sum(clip.seconds for clip in clips)
+    report.boxes = sum(clip.has_boxes for clip in dataset.clips())
     report.used = list(dict.fromkeys(clip.source for clip in dataset.clips()))
     if "validation" not in report.clips:
         report.warnings.append("no clip is for validation; --validation=last:4.0 makes some")

@@ -31,6 +31,8 @@ from jaxgesture.core.errors import UserError
 SHARD_BYTES = 128 * 2**20
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 _VERSION = "1.0.0"
+# Of an index that states none.
+_FIRST_FORMAT = 1
 # Keys of an index that say how the content was made, not what it is.
 _NOT_CONTENT = ("arguments", "report")
 
@@ -226,16 +228,20 @@ def building(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
     os.replace(partial, final)
 
 
-def read_index(directory: str | os.PathLike, index_name: str, kind: str) -> dict[str, Any]:
+def read_index(
+    directory: str | os.PathLike, index_name: str, kind: str, format: int = _FIRST_FORMAT
+) -> dict[str, Any]:
     """The parsed index of a finished dataset; all its record files are checked to be complete.
 
     Args:
         directory: the dataset's folder.
         index_name: "clips.json" or "motion.json".
         kind: the value that the index must have under "kind"; named in messages.
+        format: the version that it must have under "format", 1 where it has none.
 
     Raises:
-        UserError: no such folder, not a dataset of this kind, or files missing or cut short.
+        UserError: no such folder, not a dataset of this kind, of another version, or files missing
+            or cut short.
     """
     folder = pathlib.Path(directory).expanduser()
     if not folder.is_dir():
@@ -253,6 +259,12 @@ def read_index(directory: str | os.PathLike, index_name: str, kind: str) -> dict
         raise UserError(f"{path} is damaged ({error}); write the dataset again") from error
     if found != kind:
         raise UserError(f"{path} describes a {found!r} dataset, a {kind!r} one is needed")
+    written = index.get("format", _FIRST_FORMAT)
+    if written != format:
+        age = "an older" if written < format else "a newer"
+        raise UserError(
+            f"{folder} was written by {age} version of jaxgesture; delete it and prepare it again"
+        )
     for name in ("dataset_info.json", "features.json"):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing; write the dataset again")
@@ -270,12 +282,17 @@ def read_index(directory: str | os.PathLike, index_name: str, kind: str) -> dict
 
 
 def finished(
-    directory: str | os.PathLike, index_name: str, kind: str, arguments: Mapping[str, Any]
+    directory: str | os.PathLike,
+    index_name: str,
+    kind: str,
+    arguments: Mapping[str, Any],
+    format: int = _FIRST_FORMAT,
 ) -> bool:
     """Whether `directory` already holds this dataset, made with these arguments.
 
     Raises:
-        UserError: the folder holds something else, or the same kind made with other arguments.
+        UserError: the folder holds something else, or the same kind made with other arguments or
+            by another version.
     """
     folder = pathlib.Path(directory).expanduser()
     if not folder.exists():
@@ -289,7 +306,7 @@ def finished(
             f"{folder} is not empty and holds no finished {kind} dataset; "
             "empty it or name another folder"
         )
-    there = read_index(folder, index_name, kind)["arguments"]
+    there = read_index(folder, index_name, kind, format)["arguments"]
     wanted = json.loads(json.dumps(arguments))
     if there == wanted:
         return True

@@ -1,5 +1,6 @@
 """Frame records: what is written comes back, in order, from single reads; damage is named."""
 
+import dataclasses
 import json
 import pathlib
 import pickle
@@ -20,7 +21,13 @@ def _clip(clip_id: str, split: str, frames: int, mute: bool = False, seed: int =
     rng = np.random.default_rng([seed, len(clip_id), frames])
     audio = None if mute else rng.normal(size=(frames, 35)).astype(np.float32)
     images = rng.integers(0, 256, (frames, SIZE, SIZE, 3), np.uint8)
-    return ClipData(clip_id, split, images, audio, speaker="s", source=f"{clip_id}.mp4")
+    source = f"{clip_id}.mp4"
+    # No box in the clips that are cut off, none of a right hand in the others.
+    low = rng.uniform(0, 0.5, (frames, 4, 2)).astype(np.float32)
+    boxes = np.concatenate([low, low + 0.5], axis=-1)
+    boxes[:, 1] = np.nan
+    there = None if clip_id.endswith(".last") else boxes
+    return ClipData(clip_id, split, images, audio, speaker="s", source=source, boxes=there)
 
 
 def _clips() -> list[ClipData]:
@@ -62,6 +69,14 @@ def test_content_comes_back_in_order(dataset):
         assert info.has_audio == (clip.audio is not None)
         if clip.audio is not None:
             np.testing.assert_array_equal(dataset.audio(info), clip.audio)
+        assert info.has_boxes == (clip.boxes is not None)
+        expected = np.full((info.frames, 4, 4), np.nan) if clip.boxes is None else clip.boxes
+        found = dataset.boxes(info)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+        image, boxes = dataset.record(info.split, info.first + 1)
+        np.testing.assert_array_equal(image, clip.frames[1])
+        np.testing.assert_array_equal(boxes, expected[1])
     assert [clip.id for clip in dataset.clips("train", need_audio=True)] == ["a", "b"]
     for record in range(16):
         clip, index = dataset.locate("train", record)
@@ -96,6 +111,55 @@ def test_two_frames_are_two_reads(dataset, monkeypatch):
     dataset.frame("b", 6)
     dataset.frame("b", 0)
     assert reads == [15, 9]
+
+
+def test_image_and_boxes_are_one_read(dataset, monkeypatch):
+    reads = []
+    read = records.RecordReader.read
+    monkeypatch.setattr(
+        records.RecordReader,
+        "read",
+        lambda self, split, index: reads.append(index) or read(self, split, index),
+    )
+    dataset.record("train", 3)
+    assert reads == [3]
+
+
+def test_boxes_that_end_early_or_are_nowhere(tmp_path):
+    clip, blind = _clip("a", "train", 5), _clip("b", "train", 4)
+    clips = [
+        dataclasses.replace(clip, boxes=clip.boxes[:2]),
+        dataclasses.replace(blind, boxes=np.full((4, 4, 4), np.nan)),
+    ]
+    dataset = _write(tmp_path / "set", clips=clips)
+    found = dataset.boxes("a")
+    np.testing.assert_array_equal(found[:2], clip.boxes[:2])
+    assert np.isnan(found[2:]).all()
+    assert [info.has_boxes for info in dataset.clips()] == [True, False] and dataset.has_boxes
+    assert not _write(tmp_path / "blind", clips=clips[1:]).has_boxes
+
+
+def test_boxes_are_part_of_the_fingerprint(tmp_path, dataset):
+    clips = _clips()
+    clips[0].boxes[0, 0, 0] /= 2
+    assert _write(tmp_path / "set", clips=clips).sha256 != dataset.sha256
+
+
+def test_datasets_of_other_versions_are_refused(tmp_path):
+    out = _write(tmp_path / "set").directory
+    index = json.loads((out / "clips.json").read_text())
+    for number, age in ((None, "older"), (index["format"] + 1, "newer")):
+        other = {key: value for key, value in index.items() if key != "format"}
+        for clip in other["clips"]:
+            clip.pop("has_boxes", None)
+        if number is not None:
+            other["format"] = number
+        (out / "clips.json").write_text(json.dumps(other))
+        message = f"set was written by an? {age} version of jaxgesture; .* prepare it again"
+        with pytest.raises(UserError, match=message):
+            FrameDataset(out)
+        with pytest.raises(UserError, match=message):
+            _write(out)
 
 
 def test_jpeg_is_close(tmp_path):
@@ -178,6 +242,8 @@ def test_interrupted_run_leaves_no_dataset_and_can_be_run_again(tmp_path):
         (ClipData("x", "train", np.zeros((1, SIZE, SIZE, 3), np.float32)), "uint8"),
         (ClipData("x", "train", _clip("x", "train", 9).frames, np.zeros((6, 35))), "6 rows"),
         (ClipData("x", "train", _clip("x", "train", 2).frames, np.zeros((2, 34))), "columns"),
+        (dataclasses.replace(_clip("x", "train", 2), boxes=np.ones((2, 4, 4)) * 9), "fractions"),
+        (dataclasses.replace(_clip("x", "train", 2), boxes=np.ones((2, 3, 4))), "is expected"),
         (_clip("a", "train", 2), "two clips are called 'a'"),
     ],
 )

@@ -16,13 +16,20 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
-    """Frames that say which they are: red is the clip, green the frame's index in it."""
+    """Frames that say which they are: red is the clip, green the frame's index in it.
+
+    So do their boxes, but clip c has none: x0 of the left hand is the clip, y0 the index, in 64ths.
+    """
 
     def clip(clip_id, split, number, count):
         images = np.zeros((count, SIZE, SIZE, 3), np.uint8)
         images[..., 0] = number
         images[..., 1] = np.arange(count)[:, None, None]
-        return ClipData(clip_id, split, images)
+        boxes = np.full((count, 4, 4), np.nan, np.float32)
+        boxes[:, 0] = (number / 64, 0, 1, 1)
+        boxes[:, 0, 1] = np.arange(count) / 64
+        there = split == "train" and clip_id != "c"
+        return ClipData(clip_id, split, images, boxes=boxes if there else None)
 
     clips = [
         clip("a", "train", 1, 5),
@@ -107,9 +114,48 @@ def test_split_smaller_than_a_batch(frames):
     assert len(batch["driving"]) == 20 and len(set(_label(batch["driving"]))) == 7
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_boxes_of_the_driving_frames(frames, cache):
+    keywords = {"split": "train", "batch_size": 23, "seed": 4, "cache": cache}
+    batches = _take(pipeline.pairs(frames, boxes=True, **keywords)(0), 2)
+    for batch, without in zip(batches, pipeline.pairs(frames, **keywords)(0), strict=False):
+        boxes = batch.pop("boxes")
+        _assert_same(batch, without)
+        assert boxes.shape == (23, 4, 4) and boxes.dtype == np.float32
+        for (clip, index), rows in zip(_label(batch["driving"]), boxes, strict=True):
+            assert np.isnan(rows[1:]).all()
+            if clip == 3:
+                assert np.isnan(rows[0]).all()
+            else:
+                np.testing.assert_array_equal(rows[0] * 64, [clip, index, 64, 64])
+
+
+def test_boxes_are_changed_as_their_frames_are(frames):
+    keywords = {"split": "train", "batch_size": 23, "seed": 4, "augment": AugmentConfig(1, 0.2)}
+    batch = next(pipeline.pairs(frames, boxes=True, **keywords)(0))
+    _assert_same(
+        {key: batch[key] for key in ("source", "driving")},
+        next(pipeline.pairs(frames, **keywords)(0)),
+    )
+    there = np.isfinite(batch["boxes"]).all(-1)
+    # The six frames of clips a and b: the mirror image has the box at the right hand.
+    assert there.sum(0).tolist() == [0, 6, 0, 0]
+    found = batch["boxes"][there]
+    assert (found[:, 0] == 0).all() and found.min() >= 0 and found.max() <= 1
+
+
+def test_splits_without_boxes_are_refused(frames):
+    message = "no 'validation' clip of .* has boxes.* put NAME.landmarks.npz beside the videos"
+    with pytest.raises(UserError, match=message) as caught:
+        pipeline.pairs(frames, split="validation", batch_size=2, seed=0, boxes=True)
+    assert "--config.loss.local=0" in str(caught.value)
+    assert frames.has_boxes
+
+
 @pytest.mark.slow
 def test_worker_processes_give_the_same_batches(frames):
     keywords = {"split": "train", "batch_size": 4, "seed": 5, "augment": AugmentConfig()}
+    keywords["boxes"] = True
     alone = _take(pipeline.pairs(frames, **keywords)(3), 5)
     helped = _take(pipeline.pairs(frames, workers=2, **keywords)(3), 5)
     for one, other in zip(alone, helped, strict=True):
@@ -117,10 +163,12 @@ def test_worker_processes_give_the_same_batches(frames):
 
 
 def test_items_travel_to_workers_without_the_cache(frames):
-    items = pipeline._pair_items(frames, "train", None, "random", True, False)
-    items.image(0)
+    items = pipeline._pair_items(frames, "train", None, "random", cache=True)
+    items.record(0)
     assert len(pickle.dumps(items)) < 5000
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(items)).image(3), items.image(3))
+    copy = pickle.loads(pickle.dumps(items))
+    for found, expected in zip(copy.record(3), items.record(3), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_pairs_in_order(frames):
@@ -158,7 +206,7 @@ def test_damage_during_training_reaches_the_user(frames, monkeypatch):
     def damaged(split, record):
         raise UserError("file is damaged at record 3")
 
-    monkeypatch.setattr(frames, "image", damaged)
+    monkeypatch.setattr(frames, "record", damaged)
     with pytest.raises(UserError, match="damaged at record 3"):
         next(pipeline.pairs(frames, split="train", batch_size=2, seed=0)(0))
 
@@ -181,6 +229,50 @@ def test_augmentation_changes_both_images_alike():
         columns = change.apply(ramp)[0, :, 0].astype(float)
         expected = 4 * ((x0 + (x1 - x0) * (np.arange(64) + 0.5) / 64) * 64 - 0.5)
         np.testing.assert_allclose(columns[2:-2], expected[2:-2], atol=1.5)
+
+
+def test_boxes_follow_the_pixels():
+    def bounds(image):
+        """The bright square, by the half of its level on both sides."""
+        edges = []
+        for axis in (0, 1):
+            profile = image[..., 0].max(axis=axis).astype(float)
+            inside = np.flatnonzero(profile > 127)
+            edges.append((inside[0] / size, (inside[-1] + 1) / size))
+        (x0, x1), (y0, y1) = edges
+        return x0, y0, x1, y1
+
+    size = 200
+    rng = np.random.default_rng(0)
+    flips = 0
+    for seed in range(40):
+        low = rng.integers(0, 120, 2)
+        high = low + rng.integers(40, 80, 2)
+        image = np.zeros((size, size, 3), np.uint8)
+        image[low[1] : high[1], low[0] : high[0]] = 255
+        boxes = np.full((4, 4), np.nan, np.float32)
+        boxes[0] = np.array([*low, *high]) / size
+        change = augment.draw(AugmentConfig(0.5, 0.4, 0, 0, 0), np.random.default_rng(seed))
+        found = change.apply_to_boxes(boxes)
+        flips += change.flip
+        row = found[int(change.flip)]
+        assert found.shape == (4, 4) and np.isnan(np.delete(found, int(change.flip), 0)).all()
+        if np.isnan(row).any():
+            left = (change.apply(image)[..., 0] > 127).sum() * (change.box[2] - change.box[0]) ** 2
+            assert left < 0.52 * np.prod(high - low)
+        else:
+            np.testing.assert_allclose(row, bounds(change.apply(image)), atol=1.5 / size)
+    assert 10 < flips < 30
+
+
+def test_boxes_without_augmentation_stay():
+    boxes = np.random.default_rng(0).uniform(0, 1, (3, 4, 4)).astype(np.float32)
+    nothing = augment.draw(augment.NO_AUGMENTATION, np.random.default_rng(0))
+    np.testing.assert_array_equal(nothing.apply_to_boxes(boxes), boxes)
+    change = augment.draw(AugmentConfig(1, 0.5), np.random.default_rng(1))
+    rows = np.sort(boxes.reshape(3, 4, 2, 2), axis=2).reshape(3, 4, 4)
+    expected = np.stack([change.apply_to_boxes(row) for row in rows])
+    np.testing.assert_array_equal(change.apply_to_boxes(rows), expected)
 
 
 def test_colour_jitter_is_what_it_says():

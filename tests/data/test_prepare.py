@@ -5,9 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
+from media import make_video, set_display_matrix
 
 from jaxgesture.core.errors import DataWarning, UserError
-from jaxgesture.data import audio, prepare, sources
+from jaxgesture.data import audio, prepare, presenter, sources
+from jaxgesture.data.boxes import PARTS
 from jaxgesture.data.datasets import FrameDataset
 from jaxgesture.data.prepare import prepare_folder
 
@@ -159,6 +161,113 @@ def test_other_frame_rates_serve_stage_1_only(videos, tmp_path):
     assert FrameDataset(tmp_path / "set").clips()[0].frames == 15
 
 
+def _landmarks(path, rows: int, fps: float = 25, down: float = 0.0) -> None:
+    """Landmarks of a 64 x 48 picture: hands beside each other, the face above, all moving down."""
+    moved = np.arange(rows)[:, None] * [0, down, 0, down]
+    pose = np.full((rows, 33, 3), np.nan)
+    pose[:, 9], pose[:, 10] = (34, 14, 1), (30, 14, 1)
+    pose[..., 1] += moved[:, 1:2]
+    np.savez(
+        path,
+        pose=pose,
+        left_hand_box=moved + [40, 30, 50, 40],
+        right_hand_box=moved + [2, 30, 12, 40],
+        face_box=moved + [26, 4, 38, 18],
+        fps=np.array(float(fps)),
+    )
+
+
+def test_landmarks_beside_videos_become_boxes(videos, tmp_path):
+    for name in ("short.mp4", "mute #1.mkv", "jon/a long one.mp4"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(videos / name, tmp_path / "videos" / name)
+    folder = tmp_path / "videos"
+    _landmarks(folder / "short.landmarks.npz", 30)
+    _landmarks(folder / "jon" / "a long one.landmarks.npz", 100, down=0.05)
+    (folder / "mute #1.landmarks.npz").write_bytes(b"not landmarks")
+    report = _prepare(folder, tmp_path / "set")
+    text = "\n".join(report.lines())
+    assert "boxes of hands and face for 3 of 4 clips" in text
+    assert "1 of 3 files of landmarks cannot be used, their clips have no boxes" in text
+    assert "mute #1.landmarks.npz is no readable .npz file" in text and not report.skipped
+    dataset = FrameDataset(tmp_path / "set")
+    # The square in the middle keeps columns 8 to 56: most of the right hand is outside.
+    found = dataset.boxes("short")
+    left, right, face, lips = np.moveaxis(found, 1, 0)
+    np.testing.assert_allclose(left, np.tile([32, 30, 42, 40], (30, 1)) / 48, atol=1e-6)
+    assert np.isnan(right).all()
+    np.testing.assert_allclose(face, np.tile([18, 4, 30, 18], (30, 1)) / 48, atol=1e-6)
+    np.testing.assert_allclose(lips[0] * 48, [20.4, 10.4, 27.6, 17.6], atol=1e-4)
+    assert not dataset.clip("mute #1").has_boxes and np.isnan(dataset.boxes("mute #1")).all()
+    parts = [dataset.boxes(f"jon/a long one{end}") for end in ("", ".last")]
+    assert [len(part) for part in parts] == [70, 30]
+    top = np.concatenate(parts)[:, 0, 1] * 48
+    np.testing.assert_allclose(top, 30 + 0.05 * np.arange(100), atol=1e-4)
+    assert _prepare(folder, tmp_path / "set").lines()[1:] == report.lines()[1:]
+
+
+def test_landmarks_follow_crop_segment_and_rate(videos, tmp_path):
+    shutil.copy(videos / "jon" / "a long one.mp4", tmp_path / "a.mp4")
+    _landmarks(tmp_path / "a.landmarks.npz", 40, fps=12.5, down=0.1)
+    report = _prepare(
+        tmp_path / "a.mp4",
+        tmp_path / "set",
+        crop=(0, 8, 40),
+        segments={"a.mp4": (1.0, 4.0)},
+        validation="none",
+    )
+    assert any("landmarks end 0.80 s before the pictures" in text for text in report.warnings)
+    boxes = FrameDataset(tmp_path / "set").boxes("a")
+    right = boxes[:, 1]
+    # Output frame k shows the moment 1 + k / 25 s, which is row 12.5 + k / 2.
+    rows = np.ceil(12.5 + np.arange(75) / 2 - 0.5 - 1e-6)
+    there = rows < 40
+    np.testing.assert_allclose(right[:, 1][there], (22 + 0.1 * rows[there]) / 40, atol=1e-5)
+    assert np.isnan(boxes[55:]).all() and np.isfinite(right[:54]).all()
+
+
+def test_landmarks_of_a_turned_video(tmp_path):
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[10:30, 20:50] = 255
+    path = make_video(tmp_path / "a.mp4", [picture] * 5)
+    # Shown turned clockwise, 64 wide and 96 high: x' = 63 - y, y' = x.
+    set_display_matrix(path, 0, 1, -1, 0)
+    box = np.tile([64.0 - 30, 20.0, 64.0 - 10, 50.0], (5, 1))
+    np.savez(
+        tmp_path / "a.landmarks.npz",
+        pose=np.full((5, 33, 3), np.nan),
+        left_hand_box=box,
+        right_hand_box=np.full((5, 4), np.nan),
+        face_box=np.full((5, 4), np.nan),
+        fps=np.array(25.0),
+    )
+    _prepare(path, tmp_path / "set", size=64, crop="top")
+    image, boxes = FrameDataset(tmp_path / "set").record("train", 1)
+    np.testing.assert_allclose(boxes[0] * 64, [34, 20, 54, 50], atol=1e-4)
+    rows, columns = (np.flatnonzero(image[..., 0].max(axis) > 127) for axis in (1, 0))
+    edges = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    np.testing.assert_allclose(edges, boxes[0] * 64, atol=1)
+
+
+def test_changed_landmarks_are_noticed(videos, tmp_path):
+    file, marks = tmp_path / "x.mp4", tmp_path / "x.landmarks.npz"
+    shutil.copy(videos / "short.mp4", file)
+    assert "boxes of hands and face for 0 of 1 clips" in _prepare(file, tmp_path / "a").lines()
+    _landmarks(marks, 30)
+    with pytest.raises(UserError, match="made with other landmarks"):
+        _prepare(file, tmp_path / "a")
+    assert _prepare(file, tmp_path / "b").boxes == 1
+    assert _prepare(file, tmp_path / "b").kept
+    _landmarks(marks, 30, down=0.1)
+    with pytest.raises(UserError, match="made with other landmarks"):
+        _prepare(file, tmp_path / "b")
+
+
+def test_crop_that_leaves_the_picture(videos, tmp_path):
+    with pytest.raises(UserError, match="no clip was usable.*leaves the 64 x 48 picture"):
+        _prepare(videos / "short.mp4", tmp_path / "set", crop=(30, 0, 48))
+
+
 def test_nothing_usable(videos, tmp_path):
     with pytest.raises(UserError, match=r"no clip was usable.*text.mp4: "):
         _prepare(videos / "text.mp4", tmp_path / "set")
@@ -206,6 +315,11 @@ def test_presenter(tmp_path):
     assert {clip.speaker for clip in dataset.clips("train")} == {"identity00", "identity01"}
     sounds = [dataset.audio(clip).tobytes() for clip in dataset.clips()]
     assert len(set(sounds)) == 5
+    assert report.boxes == 5 and dataset.has_boxes
+    # Take 1 of identity 1, by the seed that `source` states.
+    play = presenter.perform(1001, 1, 1.2, 32)
+    expected = np.stack([play.boxes[part] for part in PARTS], axis=1) / 32
+    np.testing.assert_allclose(dataset.boxes("identity01-take001"), expected, atol=1e-7)
     assert prepare.prepare_presenter(out, **keywords, validation_identities=[5]).kept
     with pytest.raises(UserError, match="made with other seed"):
         prepare.prepare_presenter(out, **keywords, validation_identities=[5], seed=1)
@@ -224,3 +338,20 @@ def test_real_clips(shared, tmp_path):
     assert dataset.clip("seated_man").frames == 400
     assert dataset.clip("seated_man.last").frames == 100
     assert len(dataset.clips("train", need_audio=True)) == 4
+    total = len(dataset.clips())
+    assert f"boxes of hands and face for {total} of {total} clips" in report.lines()
+
+
+def test_boxes_of_a_real_clip(shared, tmp_path):
+    part = {"seated_man.mp4": (4.0, 7.0)}
+    _prepare(shared / "data" / "clips" / "seated_man.mp4", tmp_path / "set", size=64, segments=part)
+    dataset = FrameDataset(tmp_path / "set")
+    found = np.concatenate([dataset.boxes(clip) for clip in dataset.clips()])
+    there = np.isfinite(found).all(-1)
+    assert len(found) == 75 and (there.mean(0) > 0.5).all() and there[:, 2:].all()
+    seen = found[there]
+    assert seen.min() >= 0 and seen.max() <= 1 and (seen[:, 2:] > seen[:, :2]).all()
+    middle = (found[..., :2] + found[..., 2:]) / 2
+    left, right, face, lips = np.nanmedian(middle, axis=0)
+    assert face[1] < lips[1] < min(left[1], right[1]) and right[0] < left[0]
+    np.testing.assert_allclose(lips[0], face[0], atol=0.1)

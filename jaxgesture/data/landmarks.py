@@ -1,0 +1,122 @@
+"""Landmarks of a speaker beside a video, and the boxes of hands, face and lips that they give.
+
+`NAME.landmarks.npz` lies beside `NAME.mp4` and holds what MediaPipe Holistic found in it: one row
+for every picture of the video, coordinates x, y in pixels of the picture as shown (rotated, with
+square pixels), NaN where nothing was found. Left and right are the speaker's. What is read:
+
+    pose            (T, 33, 3)  x, y and visibility in [0, 1]; of it, the corners of the mouth
+    left_hand_box   (T, 4)      x0, y0, x1, y1
+    right_hand_box  (T, 4)
+    face_box        (T, 4)
+    fps             ()          rows a second; row 0 belongs to the first picture
+
+The lips' box is a square about the middle of the mouth's corners. Half of its side is 0.9 of their
+distance, so that it reaches past them and holds an open mouth, and at least 8 % of the longer side
+of the face's box, because the corners of a face in profile lie close together. It is NaN where the
+face has no box or a corner has a visibility below 0.5.
+"""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxgesture.core.errors import UserError
+from jaxgesture.data.boxes import ABSENT, K
+
+SUFFIX = ".landmarks.npz"
+
+_BOXES = ("left_hand_box", "right_hand_box", "face_box")
+_SHAPES = {"pose": (33, 3), **{name: (4,) for name in _BOXES}}
+_MOUTH_CORNERS = [9, 10]
+_MIN_VISIBILITY = 0.5
+_LIPS_OF_CORNERS, _LIPS_OF_FACE = 0.9, 0.08
+# Moments in rows are compared with this slack.
+_SLACK = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Landmarks:
+    """The boxes of a video, in its own pixels and at the rate of its landmarks.
+
+    Attributes:
+        boxes: float32 x0, y0, x1, y1 in pixels of the picture as shown, in the order of
+            `boxes.PARTS`; NaN where not found.
+        fps: rows a second.
+    """
+
+    boxes: Float[np.ndarray, "n k 4"]
+    fps: float
+
+    @property
+    def seconds(self) -> float:
+        """Until when there are rows; each lasts 1 / fps."""
+        return len(self.boxes) / self.fps
+
+    def at(self, fps: float, frames: int) -> Float[np.ndarray, "t k 4"]:
+        """The boxes of `frames` frames, `fps` a second, in pixels.
+
+        Frame k has the row nearest in time to k / fps, the earlier one of two that are equally
+        near, as `video.read_frames` chooses pictures; beyond the last row it has NaN.
+        """
+        moments = np.arange(frames) * (self.fps / fps)
+        moments = moments[moments < len(self.boxes) - _SLACK]
+        rows = np.ceil(moments - 0.5 - _SLACK).astype(np.int64)
+        found = np.full((frames, K, 4), ABSENT)
+        found[: len(rows)] = self.boxes[np.minimum(rows, len(self.boxes) - 1)]
+        return found
+
+
+def beside(video: pathlib.Path) -> pathlib.Path | None:
+    """The file of landmarks of a video; None where there is none."""
+    path = video.with_suffix(SUFFIX)
+    return path if path.is_file() else None
+
+
+def read(path: pathlib.Path) -> Landmarks:
+    """Reads the landmarks of a video.
+
+    Raises:
+        UserError: the file cannot be read, lacks an array or has one of another shape.
+    """
+    arrays = _arrays(path)
+    rows = len(arrays["face_box"])
+    for name, shape in _SHAPES.items():
+        if arrays[name].shape != (rows, *shape):
+            expected = ", ".join(["T", *map(str, shape)])
+            raise UserError(
+                f"{path}: {name} is {arrays[name].shape}, ({expected}) is expected, with one T for "
+                "all; make the file again"
+            )
+    fps = arrays["fps"]
+    if fps.shape != () or not 0 < fps < np.inf:
+        raise UserError(f"{path}: fps is {fps.tolist()}, one number above 0 is expected")
+    parts = [arrays[name] for name in _BOXES]
+    boxes = np.stack([*parts, _lips(arrays["pose"], arrays["face_box"])], axis=1)
+    return Landmarks(boxes.astype(np.float32), float(fps))
+
+
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays that are needed, as float64 of any shape; face_box has at least one axis."""
+    try:
+        with np.load(path) as file:
+            arrays = {n: file[n].astype(np.float64) for n in ("fps", *_SHAPES) if n in file}
+    except Exception as error:  # damage shows as any of a dozen, of NumPy, zipfile and zlib
+        reason = type(error).__name__
+        raise UserError(f"{path} is no readable .npz file ({reason}); copy it again") from error
+    missing = [name for name in ("fps", *_SHAPES) if name not in arrays]
+    if missing:
+        raise UserError(f"{path} has no {', '.join(missing)}; make the file again")
+    arrays["face_box"] = np.atleast_1d(arrays["face_box"])
+    return arrays
+
+
+def _lips(pose: Float[np.ndarray, "n 33 3"], face: Float[np.ndarray, "n 4"]) -> np.ndarray:
+    corners = pose[:, _MOUTH_CORNERS]
+    middle = corners[..., :2].mean(1)
+    distance = np.hypot(*(corners[:, 0, :2] - corners[:, 1, :2]).T)
+    side = (face[:, 2:] - face[:, :2]).max(1)
+    half = np.maximum(_LIPS_OF_CORNERS * distance, _LIPS_OF_FACE * side)[:, None]
+    seen = (corners[..., 2] >= _MIN_VISIBILITY).all(1, keepdims=True)
+    return np.where(seen, np.concatenate([middle - half, middle + half], axis=1), np.nan)
