@@ -1,12 +1,17 @@
 """Stage 1, the base model: `jaxgesture train --config=configs/stage1.py:PRESET[,WORD ...]`.
 
 Presets
-  paper  the published sizes, 256 pixels, 210.65 M parameters. Optimisation is not published; the
-         values are those of the nearest published system (S2G-MDDiffusion).
-  small  128 pixels: for one GPU or a Colab. Not yet trained by anybody.
+  paper  the published sizes and losses, 256 pixels, 210.65 M parameters. Weights of the losses and
+         optimisation are not published; the values are those of the nearest published system
+         (S2G-MDDiffusion).
+  small  128 pixels, the same losses: for one GPU or a Colab.
   debug  64 pixels, 9.4 M parameters: on two CPU cores, a quarter to half a second a step. It
          follows its driving frames some hundred steps after the 500 that train extractor and motion
-         decoder alone.
+         decoder alone. Pixel losses, which need no outside weights.
+
+The losses of `paper` and `small` need the weights of VGG-19 and VGG-16 (torchvision's files):
+  --config.loss.perceptual_weights=vgg19-dcbb9e9d.pth --config.loss.local_weights=vgg16-397923af.pth
+or "random" for random features; --config.loss.perceptual=0 (.local, .adversarial) leaves one out.
 
 Words
   no_deviation, no_enhancer, no_motion_decoder: the ablations of the paper's Table 3. Without the
@@ -24,6 +29,12 @@ S2G = {  # not published; from S2G-MDDiffusion: 200 epochs x 50 repeats, batch 2
     "optim.learning_rate": 2e-4,
     "optim.b1": 0.5,
     "optim.clip_norm": 10.0,
+    "optim.ema_decay": 0.999,
+    "loss.pixel": 0.0,
+    "loss.perceptual": 10.0,
+    "loss.local": 10.0,
+    "loss.adversarial": 0.1,
+    "loss.adversarial_start": 50_000,
     "optim.schedule": "step",
     "optim.boundaries": (200_000, 350_000, 450_000),
     "train.steps": 1_000_000,
@@ -47,6 +58,7 @@ PRESETS = {
         "model.decoder_blocks": 4,
         "model.decoder_widths": (256, 128, 64),
         "model.dtype": "bfloat16",
+        "loss.adversarial_start": 10_000,
         "optim.boundaries": (80_000,),
         "train.steps": 100_000,
     },

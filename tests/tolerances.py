@@ -26,3 +26,27 @@ MESHES = 1e-5
 # Audio features, absolute errors; librosa on both sides.
 AUDIO_MFCC = 1e-3  # measured 0 with librosa 0.11.0
 AUDIO_OTHER = 1e-4  # measured 0 with librosa 0.11.0; one-hot columns are compared exactly
+
+# The frozen networks against parity/vgg19_features, vgg16_local_loss and lpips, float32 and float64
+# on a CPU. Maps, distances and gradients absolute, losses relative; the first number of a gradient
+# holds for 99 % of its entries.
+VGG_MAPS = 1e-5  # measured 1.7e-6
+VGG_DEEP_MAPS = 2e-6  # measured 3.3e-7
+VGG_PYRAMID = 5e-6  # measured 1.1e-6
+VGG_LOSSES = 1e-5  # measured 7.1e-7
+VGG_GRADIENT, VGG_GRADIENT_KINKS = 1e-6, 2e-5  # measured 5.6e-7, 1.0e-6
+VGG_BFLOAT16 = 3e-2  # relative error of the norm: 6.6e-3 measured
+LOCAL_MAPS = 5e-6  # measured 1.1e-6
+LOCAL_LOSSES = 1e-5  # measured 1.3e-7
+LOCAL_GRADIENT, LOCAL_GRADIENT_KINKS = 1e-7, 2e-7  # measured 7.3e-12, and 2.6e-11 in float64
+# In float32 one entry of a Gram difference has another sign: 22 of 12288 entries, 5.4e-7 measured.
+LOCAL_GRADIENT_SIGNS = 1e-6
+LPIPS_DISTANCE = 1e-6  # measured 1.5e-8
+LPIPS_GRADIENT, LPIPS_GRADIENT_TIES = 1e-6, 1e-5  # measured 1.5e-9, 2.1e-9
+
+# The discriminator against parity/sn_discriminator: absolute, gradients against their maximum.
+DISCRIMINATOR = 2e-6  # measured 2.4e-7
+DISCRIMINATOR_GRADIENT = 1e-4  # measured 2.9e-6
+DISCRIMINATOR_BFLOAT16 = 1e-2  # of logits, against float32: 1.2e-3 measured
+
+PSNR_SSIM = 1e-6  # against scikit-image, absolute, float64: 0 measured

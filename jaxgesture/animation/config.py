@@ -4,6 +4,8 @@ import dataclasses
 
 from jaxgesture.core.errors import UserError
 
+DTYPES = ("float32", "bfloat16", "float64")
+
 
 @dataclasses.dataclass(frozen=True)
 class AnimationConfig:
@@ -37,7 +39,9 @@ class AnimationConfig:
       enhancer: enhance the image feature (eq. 2).
       motion_decoder: decode the motion field; otherwise it is resized bilinearly.
       prelu_slope: initial negative slope of the deviation's PReLU.
-      dtype: compute type of the convolutions, "float32" or "bfloat16".
+      remat: keep only what enters each convolution block for the backward pass, and compute the
+        rest again: less memory, a third more time.
+      dtype: compute type of the convolutions, "float32" or "bfloat16"; "float64" for checks.
     """
 
     size: int = 256
@@ -64,6 +68,7 @@ class AnimationConfig:
     enhancer: bool = True
     motion_decoder: bool = True
     prelu_slope: float = 0.14159
+    remat: bool = False
     dtype: str = "float32"
 
     def __post_init__(self):
@@ -78,7 +83,7 @@ class AnimationConfig:
                 raise UserError(
                     f"model.{name} is {getattr(self, name)}; choose a finite number >= 0"
                 )
-        if self.dtype not in ("float32", "bfloat16"):
+        if self.dtype not in DTYPES:
             raise UserError(f"model.dtype is {self.dtype!r}; choose 'float32' or 'bfloat16'")
 
     @property

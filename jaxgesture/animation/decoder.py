@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.blocks import ConvNormRelu, ResidualBlock, ResizeBlock
+from jaxgesture.layers.blocks import ConvNormRelu, ResidualBlock, ResizeBlock, recomputed
 from jaxgesture.layers.conv import Conv, PReLU
+from jaxgesture.layers.norm import at_least_float32
 from jaxgesture.layers.resize import nearest_up2
 
 RESIDUAL_GROUPS, UP_GROUPS, SCENE_GROUPS = 16, 8, 4
@@ -26,20 +27,21 @@ class DeviationDecoder(nn.Module):
     def setup(self):
         """Builds the blocks; those of the deviation only where it is used."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
+        residual, resize, simple = (
+            recomputed(block, config.remat) for block in (ResidualBlock, ResizeBlock, ConvNormRelu)
+        )
         self.conv_in = Conv(config.encoder_widths[-1], 1, dtype=dtype)
-        self.res_ms = [
-            ResidualBlock(RESIDUAL_GROUPS, dtype=dtype) for _ in range(config.decoder_blocks)
-        ]
+        self.res_ms = [residual(RESIDUAL_GROUPS, dtype=dtype) for _ in range(config.decoder_blocks)]
         self.up = [
-            ConvNormRelu(width, min(UP_GROUPS, max(width // 16, 1)), dtype=dtype)
+            simple(width, min(UP_GROUPS, max(width // 16, 1)), dtype=dtype)
             for width in config.decoder_widths
         ]
-        self.up_res = [ResidualBlock(groups, dtype=dtype) for groups in UP_RESIDUAL_GROUPS]
+        self.up_res = [residual(groups, dtype=dtype) for groups in UP_RESIDUAL_GROUPS]
         blended = config.decoder_widths[:2]
         self.re_ac = [PReLU(config.prelu_slope) for _ in blended]
         if config.deviation:
             self.mask_up = [Conv(width, dtype=dtype) for width in blended]
-            self.re_up = [ResizeBlock(width, SCENE_GROUPS, dtype=dtype) for width in blended]
+            self.re_up = [resize(width, SCENE_GROUPS, dtype=dtype) for width in blended]
         self.conv_img = Conv(3, dtype=dtype)
 
     def scene(self, maps: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -51,7 +53,7 @@ class DeviationDecoder(nn.Module):
     def __call__(
         self, warped: Float[Array, "b h w z"], scene: tuple[Array, ...]
     ) -> Float[Array, "b 8*h 8*w 3"]:
-        """Returns the image, float32 in [0, 1]."""
+        """Returns the image, float32 (or float64) in [0, 1]."""
         x = self.conv_in(warped)
         for block in self.res_ms:
             x = block(x)
@@ -63,4 +65,4 @@ class DeviationDecoder(nn.Module):
                     x = mask * x + (1 - mask) * scene[i]
                 x = self.re_ac[i](x)
         x = self.conv_img(nn.leaky_relu(x, 0.2))
-        return nn.sigmoid(x.astype(jnp.float32))
+        return nn.sigmoid(at_least_float32(x))

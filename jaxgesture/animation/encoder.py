@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.blocks import ConvNormRelu
+from jaxgesture.layers.blocks import ConvNormRelu, recomputed
 from jaxgesture.layers.resize import average_pool2
 
 FIRST_GROUPS, DOWN_GROUPS = 4, 8
@@ -21,8 +21,9 @@ class ImageEncoder(nn.Module):
         """Returns maps 0 to 3: (b, h, w, c0), (b, h/2, w/2, c1), ... (b, h/8, w/8, c3)."""
         dtype = jnp.dtype(self.config.dtype)
         first, *widths = self.config.encoder_widths
-        maps = [ConvNormRelu(first, FIRST_GROUPS, kernel=7, dtype=dtype, name="first")(image)]
+        made = recomputed(ConvNormRelu, self.config.remat)
+        maps = [made(first, FIRST_GROUPS, kernel=7, dtype=dtype, name="first")(image)]
         for i, width in enumerate(widths):
-            block = ConvNormRelu(width, DOWN_GROUPS, dtype=dtype, name=f"down_blocks_{i}")
+            block = made(width, DOWN_GROUPS, dtype=dtype, name=f"down_blocks_{i}")
             maps.append(average_pool2(block(maps[-1])))
         return tuple(maps)

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.blocks import ResidualBlock, ResizeBlock
+from jaxgesture.layers.blocks import ResidualBlock, ResizeBlock, recomputed
 from jaxgesture.layers.conv import Conv, uniform_fan_in
 from jaxgesture.layers.norm import GroupNorm
 
@@ -46,7 +46,8 @@ class UNet(nn.Module):
         narrow, wide = self.config.enhancer_widths
 
         def block(name, features, groups, resize):
-            return ResizeBlock(features, groups, resize, dtype=dtype, name=name)
+            made = recomputed(ResizeBlock, self.config.remat)
+            return made(features, groups, resize, dtype=dtype, name=name)
 
         down_0 = block("down_0", narrow, NARROW_GROUPS, "down")(x)
         down_1 = block("down_1", wide, WIDE_GROUPS, "down")(down_0)
@@ -67,6 +68,7 @@ class FeatureEnhancer(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """Returns the enhanced feature, of the input's shape."""
         dtype = jnp.dtype(self.config.dtype)
+        block = recomputed(ResidualBlock, self.config.remat)
         for i in range(self.config.enhancer_blocks):
-            x = ResidualBlock(RESIDUAL_GROUPS, dtype=dtype, name=f"res_ms_{i}")(x)
+            x = block(RESIDUAL_GROUPS, dtype=dtype, name=f"res_ms_{i}")(x)
         return UNet(self.config, name="unet")(x)

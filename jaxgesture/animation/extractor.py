@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
 from jaxgesture.layers.conv import Conv, uniform_fan_in
-from jaxgesture.layers.norm import BatchNorm
+from jaxgesture.layers.norm import BatchNorm, at_least_float32
 from jaxgesture.layers.resize import max_pool3
 
 ANGLES = ("yaw", "pitch", "roll")
@@ -72,14 +72,14 @@ class DeviationExtractor(nn.Module):
         x = Bottleneck(2, dtype=dtype, name="block4")(x, train=train)
         for i in range(blocks[2]):
             x = Bottleneck(dtype=dtype, name=f"block5_b5_{i}")(x, train=train)
-        x = x.astype(jnp.float32)
+        x = at_least_float32(x)
         heads = ordinal_kernel(config.head_slope)
         logits = {
-            angle: Conv(config.bins, 1, kernel_init=heads, name=f"fc_{angle}")(x)
+            angle: Conv(config.bins, 1, kernel_init=heads, dtype=x.dtype, name=f"fc_{angle}")(x)
             for angle in ANGLES
         }
         average = x.mean((1, 2), keepdims=True)
-        translation = Conv(3, 1, name="fc_translation")(average)
+        translation = Conv(3, 1, dtype=x.dtype, name="fc_translation")(average)
         return logits, jnp.tanh(translation)[:, 0, 0]
 
 

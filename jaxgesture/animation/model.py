@@ -6,7 +6,6 @@ and generation know of the base model.
 
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -14,14 +13,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.animation.network import AnimationNetwork, SourceCode
+from jaxgesture.convert import animation as released
 from jaxgesture.core import config as configuration
-from jaxgesture.core import export, tree
+from jaxgesture.core import export, tree, weight_files
 from jaxgesture.core.errors import UserError
-from jaxgesture.core.types import AnyArray, Array, Float, PyTree
+from jaxgesture.core.types import AnyArray, Array, Float, NumpyBatch, PyTree
 
 STAGE = "animation"
 PRESETS = {"paper": AnimationConfig()}
@@ -56,10 +55,13 @@ class Animation:
     Attributes:
       config: its sizes.
       variables: {"params": ..., "batch_stats": ...}, float32.
+      counters: {module: training batches it has seen} of a released model, which `state_dict`
+        hands back; no result depends on them.
     """
 
     config: AnimationConfig
     variables: PyTree
+    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -74,11 +76,7 @@ class Animation:
     @functools.cached_property
     def sha256(self) -> str:
         """A hash of all weights; motion datasets name it, and generation checks it."""
-        digest = hashlib.sha256()
-        for name, leaf in sorted(tree.flatten(self.variables).items()):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        return digest.hexdigest()
+        return tree.sha256(self.variables)
 
     def _images(self, image: Any) -> tuple[Array, bool]:
         image = jnp.asarray(image)
@@ -127,41 +125,64 @@ class Animation:
         images = animate(self.config, self.variables, source, feature if batched else feature[None])
         return images if batched else images[0]
 
+    def state_dict(self) -> NumpyBatch:
+        """The weights in the names and layouts of the released PyTorch model, without "module."."""
+        return released.to_torch(self.variables, self.counters)
+
     def save(self, folder: str | os.PathLike) -> None:
-        """Writes the weights and sizes into a folder that `load_animation` reads."""
-        export.save(folder, STAGE, self.variables, self.config)
+        """Writes the weights and sizes into a folder that `load_animation` reads.
+
+        Raises:
+          UserError: if the folder cannot be written.
+        """
+        export.save(folder, STAGE, self.variables, self.config, counters=dict(self.counters))
 
 
 def load_animation(
-    weights: str | os.PathLike | Mapping[str, np.ndarray], preset: str = "paper"
+    weights: str | os.PathLike | Mapping[str, Any], preset: str | AnimationConfig = "paper"
 ) -> Animation:
     """Loads a base model.
 
     Args:
-      weights: a work directory of `jaxgesture train`, a folder written by `Animation.save`, or
-        the {name: array} state dict of the released PyTorch model.
-      preset: sizes of a state dict, "paper"; work directories and folders know theirs.
+      weights: a work directory of `jaxgesture train`, a folder written by `Animation.save`, or the
+        released PyTorch model: its weight file (see `core.weight_files.read`), or its state dict
+        of arrays or tensors by name, which are copied.
+      preset: sizes of a weight file or state dict: "paper", or any. Folders know theirs.
 
     Returns:
       the model with the averaged weights where training kept an average, else the last ones.
 
     Raises:
-      UserError: if the weights are missing, or of another kind.
+      UserError: if the weights are missing, damaged, of another kind or of other sizes; of a state
+        dict, everything that does not fit is in one message.
     """
     if isinstance(weights, Mapping):
-        if preset not in PRESETS:
-            hint = configuration.nearest(preset, PRESETS)
-            raise UserError(f"no preset {preset!r} of the base model; {hint}")
-        raise UserError(
-            "reading a state dict of the PyTorch model needs the weight converter, which this "
-            "version does not have; give a work directory of `jaxgesture train` instead"
-        )
-    folder = pathlib.Path(weights).expanduser()
-    if (folder / export.FILE).is_file():
-        variables, description = export.load(folder, STAGE)
+        return _from_torch(weights, preset, "the state dict")
+    path = pathlib.Path(weights).expanduser()
+    named = path.suffix.lower() in weight_files.SUFFIXES and not path.is_dir()
+    if named or path.is_file():
+        return _from_torch(path, preset, str(path))
+    if (path / export.FILE).is_file():
+        variables, description = export.load(path, STAGE)
         sizes = configuration.build(AnimationConfig, description["model"], name="model")
-        return Animation(sizes, variables)
-    network, meta = export.restore_trained(folder, "generator", STAGE)
+        return Animation(sizes, variables, description.get("counters", {}))
+    network, meta = export.restore_trained(path, "generator", STAGE)
     params = network.params if network.ema is None else network.ema
     config = configuration.build(AnimationConfig, meta["config"]["model"], name="model")
     return Animation(config, {"params": params, "batch_stats": network.stats})
+
+
+def _from_torch(
+    weights: pathlib.Path | Mapping[str, Any], preset: str | AnimationConfig, source: str
+) -> Animation:
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            hint = configuration.nearest(preset, PRESETS)
+            raise UserError(f"no preset {preset!r} of the base model; {hint}")
+        preset = PRESETS[preset]
+    is_file = isinstance(weights, pathlib.Path)
+    state_dict = weight_files.read(weights) if is_file else weight_files.plain(weights, source)
+    image = jax.ShapeDtypeStruct((1, preset.size, preset.size, 3), jnp.float32)
+    template = jax.eval_shape(AnimationNetwork(preset).init, jax.random.key(0), image, image)
+    variables, counters = released.from_torch(state_dict, template, source)
+    return Animation(preset, jax.tree.map(jnp.asarray, variables), counters)

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.blocks import ResizeBlock
+from jaxgesture.layers.blocks import ResizeBlock, recomputed
 from jaxgesture.layers.conv import Conv
+from jaxgesture.layers.norm import at_least_float32
 
 
 class MotionDecoder(nn.Module):
@@ -21,7 +22,8 @@ class MotionDecoder(nn.Module):
         full, half, quarter, middle, up_1, up_0, up_out, out = self.config.motion_widths
 
         def block(name, features, groups, resize="none"):
-            return ResizeBlock(features, groups, resize, dtype=dtype, name=name)
+            made = recomputed(ResizeBlock, self.config.remat)
+            return made(features, groups, resize, dtype=dtype, name=name)
 
         conv_0 = Conv(full, 1, dtype=dtype, name="conv_0")(field)
         down_0 = block("down_0", half, 4, "down")(conv_0)
@@ -34,4 +36,4 @@ class MotionDecoder(nn.Module):
         x = block("up_out", up_out, 8, "up")(jnp.concatenate((x, conv_0), -1))
         x = block("out_0", out, 4)(x)
         x = Conv(9, gain=self.config.motion_gain, dtype=dtype, name="out_1_0")(x)
-        return jnp.tanh(x.astype(jnp.float32))
+        return jnp.tanh(at_least_float32(x))

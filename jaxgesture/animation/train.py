@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,9 +12,17 @@ import numpy as np
 import optax
 
 from jaxgesture.animation.config import AnimationConfig
-from jaxgesture.animation.losses import LossConfig
+from jaxgesture.animation.discriminator import DiscriminatorConfig
+from jaxgesture.animation.losses import LossConfig, load_frozen
 from jaxgesture.animation.model import STAGE, Animation
-from jaxgesture.animation.step import GENERATOR, as_image, make_init, make_step
+from jaxgesture.animation.step import (
+    GENERATOR,
+    Training,
+    as_image,
+    make_init,
+    make_opening,
+    make_step,
+)
 from jaxgesture.core import config as configuration
 from jaxgesture.core import loop
 from jaxgesture.core.checkpoint import CheckpointConfig
@@ -70,6 +79,7 @@ SECTIONS = {
     "data": DataConfig,
     "model": AnimationConfig,
     "loss": LossConfig,
+    "discriminator": DiscriminatorConfig,
     "optim": OptimConfig,
     "train": loop.TrainConfig,
     "checkpoint": CheckpointConfig,
@@ -100,7 +110,10 @@ def evaluation_clip(dataset: FrameDataset, clip: ClipInfo, frames: int) -> recon
     else:
         mean = dataset.frames(clip)
     return reconstruction.Clip(
-        dataset.frame(reference, 0), images, mean.mean(0, dtype=np.float64) / 255.0
+        dataset.frame(reference, 0),
+        images,
+        mean.mean(0, dtype=np.float64) / 255.0,
+        dataset.boxes(clip)[picks] if clip.has_boxes else None,
     )
 
 
@@ -163,14 +176,70 @@ def make_optimizers(
     return optimizer, make_optimizer(own, opening_steps)
 
 
+def discriminator_optimizer(
+    optim: OptimConfig, loss: LossConfig, steps: int
+) -> optax.GradientTransformation | None:
+    """The discriminator's optimiser, None without an adversarial loss.
+
+    It is the generator's at another rate, without warm-up, counting from the discriminator's first
+    step; a "step" schedule keeps its boundaries where they are in the whole training.
+
+    Args:
+      optim: the generator's.
+      loss: the weights.
+      steps: of the whole training, `train.steps`.
+
+    Raises:
+      UserError: if the discriminator would never begin.
+    """
+    if not loss.adversarial:
+        return None
+    begins = loss.read_out_steps + loss.adversarial_start
+    if begins >= steps:
+        raise UserError(
+            f"the adversarial loss would begin at step {begins} of train.steps={steps}: lower "
+            "loss.adversarial_start, train longer, or set --config.loss.adversarial=0"
+        )
+    later = [boundary - loss.adversarial_start for boundary in optim.boundaries]
+    passed = sum(boundary <= 0 for boundary in later) if optim.schedule == "step" else 0
+    own = dataclasses.replace(
+        optim,
+        learning_rate=loss.discriminator_rate * optim.learning_rate * optim.decay_factor**passed,
+        warmup_steps=0,
+        boundaries=tuple(boundary for boundary in later if boundary > 0),
+    )
+    return make_optimizer(own, steps - begins)
+
+
+def make_training(built: Mapping[str, Any]) -> Training:
+    """What the training step is made of, from the sections of a configuration.
+
+    Raises:
+      UserError: if the steps do not suffice for opening, warm-up or discriminator.
+    """
+    optim, loss, steps = built["optim"], built["loss"], built["train"].steps
+    optimizer, opening = make_optimizers(optim, loss.read_out_steps, steps)
+    return Training(
+        model=built["model"],
+        loss=loss,
+        optimizer=optimizer,
+        opening_optimizer=opening,
+        # One compute type for all that is trained here.
+        discriminator=dataclasses.replace(built["discriminator"], dtype=built["model"].dtype),
+        discriminator_optimizer=discriminator_optimizer(optim, loss, steps),
+        ema_decay=optim.ema_decay or None,
+        ema_warmup=optim.ema_warmup,
+    )
+
+
 def train(
     config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None
 ) -> TrainState:
     """Trains, or goes on training, the base model in a work directory.
 
     Args:
-      config: sections `data model loss optim train checkpoint eval mesh`, as `configs/stage1.py`
-        makes them.
+      config: sections `data model loss discriminator optim train checkpoint eval mesh`, as
+        `configs/stage1.py` makes them.
       workdir: gets checkpoints, metrics, pictures.
       time_limit_s: stop, save and evaluate after this many seconds.
 
@@ -181,12 +250,14 @@ def train(
     built: dict[str, Any] = {
         name: configuration.build(cls, config[name], name=name) for name, cls in SECTIONS.items()
     }
-    data, model, optim, steps = built["data"], built["model"], built["optim"], built["train"]
+    data, model, loss = built["data"], built["model"], built["loss"]
     if not data.directory:
         raise UserError(
             "data.directory is empty; prepare a dataset with `jaxgesture prepare` and give it as "
             "--config.data.directory=DIR"
         )
+    training = make_training(built)
+    frozen, about_frozen = load_frozen(loss)
     dataset = FrameDataset(data.directory, size=model.size)
     stream = pipeline.pairs(
         dataset,
@@ -196,11 +267,9 @@ def train(
         augment=data.augment,
         source=data.source,
         workers=data.workers,
+        boxes=loss.looks_closer,
         process=(jax.process_index(), jax.process_count()),
     )
-    loss, ema_decay = built["loss"], optim.ema_decay or None
-    optimizer, opening = make_optimizers(optim, loss.read_out_steps, steps.steps)
-    average: dict[str, Any] = {"ema_decay": ema_decay, "ema_warmup": optim.ema_warmup}
 
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
         generator = state.networks[GENERATOR]
@@ -221,23 +290,25 @@ def train(
         )
     stage = loop.Stage(
         name=STAGE,
-        init=make_init(model, optimizer, ema=ema_decay is not None, read_out=loss.read_out > 0),
-        step=make_step(model, loss, optimizer, **average),
-        opening=make_step(model, loss, opening, **average, redraws=False) if opening else None,
+        init=make_init(training),
+        step=make_step(training),
+        opening=make_opening(training),
         opening_steps=loss.read_out_steps,
+        frozen=frozen or None,
         evaluate=judge if can_judge else None,
         meta={
             "config": {name: configuration.section(value) for name, value in built.items()},
             "dataset_sha256": dataset.sha256,
+            **about_frozen,
         },
     )
     return loop.run(
         stage,
         stream,
         workdir,
-        steps,
+        built["train"],
         built["checkpoint"],
         built["mesh"],
         time_limit_s=time_limit_s,
-        free=free_keys(optim),
+        free=(*free_keys(built["optim"]), "loss.perceptual_weights", "loss.local_weights"),
     )

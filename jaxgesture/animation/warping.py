@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgesture.core.types import Array, Float
+from jaxgesture.layers.norm import at_least_float32
 from jaxgesture.layers.sampling import grid_sample
 
 
@@ -32,8 +33,7 @@ def sampling_places(
     x = jnp.broadcast_to(_lattice(w)[None, None, :, None], shape)
     y = jnp.broadcast_to(_lattice(h)[None, :, None, None], shape)
     z = jnp.broadcast_to(_lattice(depth)[None, None, None, :], shape)
-    rotation = rotation.astype(jnp.float32)
-    translation = translation.astype(jnp.float32)
+    rotation, translation = at_least_float32(rotation), at_least_float32(translation)
 
     def row(i, p):
         r = rotation[:, :, :, i]

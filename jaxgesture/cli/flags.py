@@ -1,5 +1,10 @@
-"""Flags of the commands: each command has its own set, and a --help that shows only those."""
+"""Flags of the commands: each command has its own set, and a --help that shows only those.
 
+A command whose module has a tuple `SUBJECTS` takes one of these words in front of its flags,
+`jaxgesture COMMAND SUBJECT --flag=value`, and finds it in its flag "subject".
+"""
+
+import pathlib
 import sys
 import types
 from collections.abc import Sequence
@@ -7,7 +12,10 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
+from jaxgesture.core.config import nearest
 from jaxgesture.core.errors import UserError
+
+SUBJECT = "subject"
 
 
 def new() -> flags.FlagValues:
@@ -25,12 +33,15 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
       argv: the command's name and its arguments.
 
     Raises:
-      UserError: for an unknown flag, a wrong value, or a stray argument.
+      UserError: for an unknown flag or subject, a wrong value, or a stray argument.
     """
     values = module.FLAGS
     if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
         print(help_text(module))
         return False
+    subjects = _subjects(module)
+    if subjects and len(argv) > 1 and not argv[1].startswith("-"):
+        argv = [argv[0], f"--{SUBJECT}={argv[1]}", *argv[2:]]
     before = sys.argv
     sys.argv = list(argv)  # ml_collections looks for its overrides there
     try:
@@ -54,19 +65,43 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
             f"do not know what to do with {rest[0]!r}: every argument is a flag, --name=value; "
             f"see jaxgesture {argv[0]} --help"
         )
+    if subjects:
+        _check_subject(values[SUBJECT].value, subjects, argv[0])
     # Grain asks the global flags, which nobody else parses here.
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     return True
 
 
+def _subjects(module: types.ModuleType) -> tuple[str, ...]:
+    return getattr(module, "SUBJECTS", ())
+
+
+def _check_subject(word: str | None, subjects: Sequence[str], command: str) -> None:
+    if word is None:
+        raise UserError(
+            f"name a subject, {' or '.join(subjects)}: jaxgesture {command} {subjects[0]} ...; see "
+            f"jaxgesture {command} --help"
+        )
+    if word not in subjects:
+        raise UserError(
+            f"{command} has no subject {word!r}; {nearest(word, subjects)}; see "
+            f"jaxgesture {command} --help"
+        )
+
+
 def help_text(module: types.ModuleType) -> str:
-    """The command's docstring, then its flags with defaults."""
-    lines = [(module.__doc__ or "").strip(), "", "flags:"]
+    """The command's docstring, its subjects, then its flags with defaults."""
+    lines = [(module.__doc__ or "").strip(), ""]
+    subjects = _subjects(module)
+    if subjects:
+        about = module.FLAGS[SUBJECT].help
+        lines += ["subject, in front of the flags:", f"  {' | '.join(subjects)}: {about}", ""]
+    lines.append("flags:")
     for name, flag in sorted(module.FLAGS.flags_by_module_dict().items()):
         del name
         for one in flag:
-            if one.name == "help":
+            if one.name == "help" or (subjects and one.name == SUBJECT):
                 continue
             if isinstance(one, config_flags.config_flags._ConfigFlag):
                 default = ""
@@ -86,3 +121,18 @@ def required(values: flags.FlagValues, name: str, why: str) -> str:
     if not value:
         raise UserError(f"--{name} is missing: {why}")
     return value
+
+
+def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[pathlib.Path]:
+    """The files that a list flag --out names; nothing is made or written.
+
+    Raises:
+      UserError: if one ends in none of the suffixes, or is a folder.
+    """
+    files = [pathlib.Path(name).expanduser() for name in names or ()]
+    for file in files:
+        if file.suffix not in suffixes:
+            raise UserError(f"--out={file}: name a file that ends in {' or '.join(suffixes)}")
+        if file.is_dir():
+            raise UserError(f"--out={file} is a folder; name a file in it")
+    return files

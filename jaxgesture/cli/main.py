@@ -12,6 +12,9 @@ COMMANDS = {
     "train": "train stage 1 (configs/stage1.py) or stage 2 (configs/stage2.py)",
     "extract": "write the motion features of a dataset with a trained stage 1",
     "generate": "make a video from a picture of a speaker and a speech recording",
+    "evaluate": "measure a trained model on held-out clips, beside controls",
+    "convert": "weights of the released PyTorch model into ours, and back",
+    "benchmark": "how fast the networks are, in JAX and in PyTorch",
     "demo": "the whole line on the synthetic presenter, with a page of results",
 }
 

@@ -1,5 +1,6 @@
 """Exported models: a folder with `weights.npz` and `model.json`, free of optimiser and Orbax."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -21,7 +22,7 @@ WEIGHTS = "weights.npz"
 
 
 def save(
-    folder: str | os.PathLike, stage: str, variables: PyTree, config: Any, **more: str
+    folder: str | os.PathLike, stage: str, variables: PyTree, config: Any, **more: Any
 ) -> None:
     """Writes variables and the model's configuration; each file appears whole or not at all.
 
@@ -30,7 +31,7 @@ def save(
       stage: "animation" or "motion".
       variables: nested dictionaries of arrays.
       config: the model's dataclass.
-      more: what else the description says.
+      more: what else the description says; JSON values.
 
     Raises:
       UserError: if the folder cannot be written.
@@ -48,6 +49,9 @@ def save(
         temporary.write_text(json.dumps(description, indent=2) + "\n")
         temporary.replace(folder / FILE)
     except OSError as error:
+        for name in (WEIGHTS, FILE):
+            with contextlib.suppress(OSError):
+                (folder / f".{name}.tmp").unlink(missing_ok=True)
         raise UserError(
             f"cannot write {folder}: {error.strerror}; choose another folder"
         ) from error

@@ -12,6 +12,8 @@ from jaxgesture.core.errors import UserError
 PACKAGES = ("jaxgesture", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # Hashes of what a run is trained on.
 DATA = ("dataset_sha256", "weights_sha256")
+# Hash of the networks that judge it; a run that had none has no such key.
+FROZEN = "frozen_sha256"
 # A message is one line: more keys than this are only counted.
 SHOWN = 6
 
@@ -62,6 +64,11 @@ def check(
                 f"{workdir} was trained on other data ({name} differs); point data.directory back "
                 "to it, or use another --workdir"
             )
+    if stored.get(FROZEN) != given.get(FROZEN):
+        raise UserError(
+            f"{workdir} was trained with other weights of the networks in its loss; give the same "
+            "files again, or use another --workdir"
+        )
     changed = config.differences(stored.get("config", {}), given.get("config", {}), free)
     if changed:
         listed = [f"{key} was {old!r}, now {new!r}" for key, (old, new) in changed.items()]

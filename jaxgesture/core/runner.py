@@ -20,7 +20,7 @@ from jaxgesture.core.interrupt import StopRequests
 from jaxgesture.core.metrics import FILE, MetricWriter, read_scalars
 from jaxgesture.core.stage import Hook, Stage, Step, TrainConfig
 from jaxgesture.core.state import TrainState
-from jaxgesture.core.types import Batch, Metrics
+from jaxgesture.core.types import Batch, Metrics, PyTree
 
 # Steps in flight: enough to hide the host, few enough not to pile up batches on the devices.
 IN_FLIGHT = 2
@@ -40,8 +40,9 @@ class Runner:
         writer: MetricWriter,
         mesh: Mesh,
     ):
-        self.stage, self.state, self.step, self.key = stage, state, step, key
+        self.stage, self.state, self.step = stage, state, step
         self.config, self.checkpoints, self.writer, self.mesh = train, checkpoints, writer, mesh
+        self.fixed: tuple[Any, ...] = (key,)
         self.window: list[tuple[int, Metrics]] = []
         self.means: dict[str, float] = {}
 
@@ -62,6 +63,7 @@ class Runner:
         config = self.config
         batch = self._next(feed)
         examples = next(iter(batch.values())).shape[0]
+        self._place()
         compiled = self._compile(batch, rules)
         boundary = self.stage.opening_steps if self.stage.opening else 0
         bar = _bar(self.step, config.steps, self.stage.name)
@@ -69,7 +71,7 @@ class Runner:
         reason = ""
         with bar:
             while not reason:
-                self.state, metrics = compiled(self.state, batch, self.key)
+                self.state, metrics = compiled(self.state, batch, *self.fixed)
                 self.step += 1
                 bar.update(1)
                 self._record(metrics)
@@ -112,26 +114,33 @@ class Runner:
                 "it must repeat (is the training split empty?)"
             ) from None
 
+    def _place(self) -> None:
+        """Puts what no step changes, the key and the frozen arrays, on all devices."""
+        frozen = () if self.stage.frozen is None else (self.stage.frozen,)
+        self.fixed = jax.device_put((self.fixed[0], *frozen), sharding.replicated(self.mesh))
+
     def _compile(self, batch: dict[str, Array], rules: Sequence[sharding.Rule]):
         """Compiles the step for exactly these shapes; another batch shape is an error."""
         opens = self.stage.opening is not None and self.step < self.stage.opening_steps
         shardings = sharding.state_shardings(self.state, self.mesh, rules)
         everywhere = sharding.replicated(self.mesh)
-        self.key = jax.device_put(self.key, everywhere)
-
         if opens:
             # A mistake in the other step should not wait for the end of the opening.
-            jax.eval_shape(_counted(self.stage.step), self.state, batch, self.key)
+            jax.eval_shape(_counted(self.stage.step), self.state, batch, *self.fixed)
         function = self.stage.opening if opens else self.stage.step
         assert function is not None
         jitted = jax.jit(
             _counted(function),
-            in_shardings=(shardings, sharding.batch_sharding(self.mesh), everywhere),
+            in_shardings=(
+                shardings,
+                sharding.batch_sharding(self.mesh),
+                *(everywhere for _ in self.fixed),
+            ),  # fmt: skip
             out_shardings=(shardings, everywhere),
             donate_argnums=0,
         )
         start = time.monotonic()
-        compiled = jitted.lower(self.state, batch, self.key).compile()
+        compiled = jitted.lower(self.state, batch, *self.fixed).compile()
         what = (
             f"the step of the opening ({self.stage.opening_steps} steps)" if opens else "the step"
         )
@@ -243,8 +252,10 @@ class Runner:
 def _counted(function: Step) -> Step:
     """The step as it is compiled: with this step's key and the count of steps."""
 
-    def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
-        new, metrics = function(state, batch, rng.step_key(key, state.step))
+    def step(
+        state: TrainState, batch: Batch, key: Array, *frozen: PyTree
+    ) -> tuple[TrainState, Metrics]:
+        new, metrics = function(state, batch, rng.step_key(key, state.step), *frozen)
         for name, value in metrics.items():
             if jnp.ndim(value):
                 raise ValueError(f"metric {name!r} has shape {jnp.shape(value)}, not ()")

@@ -9,7 +9,7 @@ from jaxtyping import Array
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.metrics import MetricWriter
 from jaxgesture.core.state import TrainState
-from jaxgesture.core.types import Batch, Metrics
+from jaxgesture.core.types import Metrics, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,8 @@ class TrainConfig:
             )
 
 
-Step = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+# (state, batch, key), and the frozen arrays behind them where the stage has some.
+Step = Callable[..., tuple[TrainState, Metrics]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,9 @@ class Stage:
             Each is compiled when it is needed: inside a branch of one program convolutions ran
             ten times slower on a CPU. Up to its end there are no periodic evaluations.
         opening_steps: see `opening`.
+        frozen: arrays that the steps take as a fourth argument and never change, such as a network
+            that only judges; None for none. As an argument they are no constants of the program,
+            and no part of the checkpoints: `meta["frozen_sha256"]` may hold their hash.
         evaluate: (state, step, writer) -> scalars by name; may write images through the writer.
         meta: stored with the checkpoints, JSON values; "config" holds the configuration as nested
             dictionaries, which must stay the same as long as a workdir is used.
@@ -62,6 +66,7 @@ class Stage:
     step: Step
     opening: Step | None = None
     opening_steps: int = 0
+    frozen: PyTree | None = None
     evaluate: Callable[[TrainState, int, MetricWriter], Mapping[str, Any]] | None = None
     meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

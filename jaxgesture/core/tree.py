@@ -1,5 +1,6 @@
-"""Pytrees as flat dictionaries of named leaves, and how their sizes are counted and printed."""
+"""Pytrees as flat dictionaries of named leaves, their sizes and their hashes."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,15 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
 def count(tree: PyTree) -> int:
     """Returns the number of scalars in the arrays (or shape structs) of a pytree."""
     return sum(int(np.prod(leaf.shape, dtype=np.int64)) for leaf in jax.tree.leaves(tree))
+
+
+def sha256(tree: PyTree) -> str:
+    """Returns a hash of the names and values of all leaves, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, leaf in sorted(flatten(tree).items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def format_count(number: int) -> str:

@@ -14,6 +14,7 @@ from jaxgesture.core.pixels import to_pixels
 from jaxgesture.evaluation.image import psnr
 
 Redraw = Callable[[np.ndarray, np.ndarray], np.ndarray]
+MODEL, WRONG_DRIVING = "model", "wrong_driving"
 
 
 class Clip(NamedTuple):
@@ -23,11 +24,14 @@ class Clip(NamedTuple):
       source: the source image, uint8 (h, w, 3).
       frames: the driving frames, which are also the truth, uint8 (t, h, w, 3).
       mean: the mean frame used as a control, float (h, w, 3) in [0, 1].
+      boxes: of left hand, right hand, face and lips in each frame, float32 (t, 4, 4): x0, y0, x1,
+        y1 as fractions, NaN for what is not there; None where nobody knows.
     """
 
     source: UInt8[np.ndarray, "h w 3"]
     frames: UInt8[np.ndarray, "t h w 3"]
     mean: Float[np.ndarray, "h w 3"]
+    boxes: Float[np.ndarray, "t 4 4"] | None = None
 
 
 class Reconstruction(NamedTuple):
@@ -37,17 +41,31 @@ class Reconstruction(NamedTuple):
     generated: np.ndarray
     wrong: np.ndarray
 
+    @property
+    def truth(self) -> Float[np.ndarray, "t h w 3"]:
+        """The driving frames in [0, 1]."""
+        return self.clip.frames.astype(np.float32) / 255.0
+
+    def candidates(self) -> dict[str, np.ndarray]:
+        """What is held against the driving frames: the model's pictures, and the controls.
+
+        Returns:
+          pictures in [0, 1] by name: float (t, h, w, 3), or (1, h, w, 3) where all are alike.
+        """
+        source = self.clip.source.astype(np.float32) / 255.0
+        return {
+            MODEL: self.generated,
+            "source_unchanged": source[None],
+            "mean_frame": self.clip.mean[None],
+            "own_mean_frame": self.truth.mean(0)[None],
+            WRONG_DRIVING: self.wrong,
+        }
+
     def scores(self) -> dict[str, float]:
         """Mean PSNR over the frames in dB, of the model and of the controls."""
-        truth = self.clip.frames.astype(np.float32) / 255.0
-        source = self.clip.source.astype(np.float32) / 255.0
-        own_mean = truth.mean(0)
         return {
-            "psnr": float(psnr(self.generated, truth).mean()),
-            "psnr_source_unchanged": float(psnr(source[None], truth).mean()),
-            "psnr_mean_frame": float(psnr(self.clip.mean[None], truth).mean()),
-            "psnr_own_mean_frame": float(psnr(own_mean[None], truth).mean()),
-            "psnr_wrong_driving": float(psnr(self.wrong, truth).mean()),
+            "psnr" if name == MODEL else f"psnr_{name}": float(psnr(images, self.truth).mean())
+            for name, images in self.candidates().items()
         }
 
 

@@ -1,4 +1,4 @@
-"""Normalisation layers with PyTorch's definitions; statistics are always float32."""
+"""Normalisation layers with PyTorch's definitions; statistics are float32, or float64."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -7,6 +7,11 @@ from jax import lax
 from jaxgesture.core.types import Array, Float
 
 EPSILON = 1e-5
+
+
+def at_least_float32(x: Array) -> Array:
+    """`x` in float32, or in float64 if it is that already."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def group_count(channels: int, most: int) -> int:
@@ -36,7 +41,7 @@ class GroupNorm(nn.Module):
         """Returns `x` with mean 0 and variance 1 in each group of channels, then the affine map."""
         b, h, w, c = x.shape
         groups = group_count(c, self.groups)
-        y = x.astype(jnp.float32).reshape(b, h * w, c)
+        y = at_least_float32(x).reshape(b, h * w, c)
 
         def mean_over_groups(values: Array) -> Array:
             # Pixels first, then the channels of a group: half the time of one reduction over both.
@@ -68,7 +73,7 @@ class BatchNorm(nn.Module):
         c = x.shape[-1]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (c,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (c,))
-        y = x.astype(jnp.float32)
+        y = at_least_float32(x)
         if train:
             mean = y.mean((0, 1, 2))
             variance = ((y - mean[None, None, None]) ** 2).mean((0, 1, 2))

@@ -10,6 +10,7 @@ from jax.sharding import AbstractMesh
 
 from jaxgesture.animation import step as animation_step
 from jaxgesture.animation.train import SECTIONS as STAGE1
+from jaxgesture.animation.train import make_training
 from jaxgesture.core import config as configuration
 from jaxgesture.core import sharding, tree
 from jaxgesture.core.errors import UserError
@@ -47,12 +48,11 @@ def built(name, text):
 def abstract_state(name, text):
     """The training state's shapes, with the optimiser and the average that the preset has."""
     parts = built(name, text)
-    optimizer = make_optimizer(parts["optim"], parts["train"].steps)
-    ema = parts["optim"].ema_decay > 0
     if name == "stage1":
-        read_out = parts["loss"].read_out > 0
-        init = animation_step.make_init(parts["model"], optimizer, ema=ema, read_out=read_out)
+        init = animation_step.make_init(make_training(parts))
     else:
+        optimizer = make_optimizer(parts["optim"], parts["train"].steps)
+        ema = parts["optim"].ema_decay > 0
         model = parts["model"]
         statistics = identity_statistics(model)
         init = motion_step.make_init(model, optimizer, statistics, ema=ema)

@@ -13,8 +13,10 @@ from jaxgesture.animation.read_out import ReadOut, read_out_loss
 from jaxgesture.animation.step import (
     GENERATOR,
     READ_OUT,
+    Training,
     as_image,
     make_init,
+    make_opening,
     make_step,
 )
 from jaxgesture.core import tree
@@ -49,7 +51,7 @@ def overfitted():
             )
         }
     )
-    step = jax.jit(make_step(TINY, LOSS, OPTIMIZER, ema_decay=0.9))
+    step = jax.jit(make_step(Training(TINY, LOSS, OPTIMIZER, ema_decay=0.9)))
     state, metrics = first, []
     for _ in range(STEPS):
         state, values = step(state, batch, jax.random.key(0))
@@ -103,7 +105,8 @@ def test_metrics_are_the_loss(overfitted):
 
 @pytest.mark.parametrize("ema", [False, True])
 def test_init_makes_the_networks_variables(ema):
-    state = jax.eval_shape(make_init(TINY, OPTIMIZER, ema=ema), jax.random.key(0))
+    training = Training(TINY, LOSS, OPTIMIZER, ema_decay=0.9 if ema else None)
+    state = jax.eval_shape(make_init(training), jax.random.key(0))
     network, wanted = state.networks[GENERATOR], numpy_variables()
 
     def shapes(values):
@@ -182,7 +185,12 @@ def test_motion_weight_is_where_the_frames_differ():
 
 
 MOTION = ("extractor/", "motion_decoder/")
-READING = dataclasses.replace(LOSS, read_out=5.0, read_out_steps=40)
+READING = Training(
+    TINY,
+    dataclasses.replace(LOSS, read_out=5.0, read_out_steps=40),
+    OPTIMIZER,
+    opening_optimizer=OPTIMIZER,
+)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +198,7 @@ def reading():
     """States at the start, when the read-out was trained alone, and two steps later."""
     frames = moving_square(3)
     batch = {"source": frames[[0, 0, 2]], "driving": frames[[1, 2, 0]]}
-    shapes = jax.eval_shape(make_init(TINY, OPTIMIZER, read_out=True), jax.random.key(0))
+    shapes = jax.eval_shape(make_init(READING), jax.random.key(0))
     head = shapes.networks[READ_OUT].params
     rng = np.random.default_rng(0)
     head = jax.tree.map(lambda x: jnp.asarray(rng.uniform(-0.1, 0.1, x.shape), x.dtype), head)
@@ -204,8 +212,8 @@ def reading():
         }
     )
     states, metrics = [state], []
-    for redraws, count in ((False, 40), (True, 2)):
-        step = jax.jit(make_step(TINY, READING, OPTIMIZER, redraws=redraws))
+    for make, count in ((make_opening, 40), (make_step, 2)):
+        step = jax.jit(make(READING))
         for _ in range(count):
             state, values = step(state, batch, jax.random.key(0))
             metrics.append(jax.device_get(values))
@@ -244,14 +252,13 @@ def test_the_opening_moves_nothing_else_by_weight_decay_and_leaves_no_moments(re
     )
     frames = moving_square(2)
     batch = {"source": frames[:1], "driving": frames[1:]}
-    short = dataclasses.replace(READING, read_out_steps=1)
-    opening = make_step(TINY, short, decaying, redraws=False)
+    opening = make_opening(dataclasses.replace(READING, opening_optimizer=decaying))
     after = jax.jit(opening)(begun, batch, jax.random.key(0))[0]
     names, _ = moved(begun, after, GENERATOR)
     everything = tree.flatten(start.networks[GENERATOR].params)
     assert names == {name for name in everything if name.startswith(MOTION)}
     # The first step of Adam is the learning rate in every weight, also for what waited 40 steps.
-    step = jax.jit(make_step(TINY, READING, OPTIMIZER))
+    step = jax.jit(make_step(READING))
     first = step(alone, batch, jax.random.key(0))[0]
     old, new = (tree.flatten(s.networks[GENERATOR].params) for s in (alone, first))
     for part in ("decoder/", "extractor/"):

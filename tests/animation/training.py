@@ -33,14 +33,18 @@ def make_config(directory, **changes):
     return config
 
 
-def write_clips(directory, frames=8):
+BOXES = ((0.1, 0.5, 0.4, 0.9), (0.6, 0.5, 0.9, 0.9), (0.3, 0.1, 0.6, 0.4), (0.4, 0.3, 0.5, 0.35))
+
+
+def write_clips(directory, frames=8, boxes=False):
     """Clips in which a picture slides; a file cut in two, and one for validation alone."""
+    there = np.asarray([BOXES] * frames, np.float32) if boxes else None
 
     def clip(name, split, seed, source, mute=False, start=0):
         still = (pictures(1, seed)[0] * 255).astype(np.uint8)
         moving = np.stack([np.roll(still, 4 * i, axis=1) for i in range(start, start + frames)])
         audio = None if mute else np.random.default_rng(seed).normal(size=(frames, 35))
-        return ClipData(name, split, moving, audio, speaker=name, source=source)
+        return ClipData(name, split, moving, audio, speaker=name, source=source, boxes=there)
 
     clips = [
         clip("a", "train", 0, "a.mp4"),

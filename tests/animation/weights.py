@@ -70,6 +70,6 @@ def pictures(count: int, seed: int = 0, size: int = TINY.size) -> np.ndarray:
     return (0.5 + np.asarray(waves) / 8).astype(np.float32)
 
 
-def ablated(**switches: bool) -> AnimationConfig:
-    """The smallest model with parts left out."""
-    return dataclasses.replace(TINY, **switches)
+def ablated(**changes: Any) -> AnimationConfig:
+    """The smallest model with parts left out, or with other changes."""
+    return dataclasses.replace(TINY, **changes)

@@ -93,6 +93,9 @@ def test_help_lists_the_commands(call):
         "train": "config workdir minutes",
         "extract": "animation data out batch",
         "generate": "image audio animation motion out motion_out seed candidates steps guidance",
+        "evaluate": "weights data split clips frames lpips lpips_weights lpips_heads compare out",
+        "convert": "source out to preset",
+        "benchmark": "config batches train_batch precisions torch repeats seconds out",
         "demo": "out long smoke",
     }.items(),
 )
@@ -102,17 +105,19 @@ def test_help_of_a_command_lists_its_flags_and_no_others(call, name, flags):
     listed = [line.split(":")[0][4:] for line in out.splitlines() if line.startswith("  --")]
     assert set(flags.split()) <= set(listed) and len(listed) == len(set(listed))
     assert out.startswith(f"jaxgesture {name}: ") and "Try:" in out
-    assert not {"logtostderr", "help", "pdb"} & set(listed)
+    assert not {"logtostderr", "help", "pdb", "subject"} & set(listed)
     assert call(name, "-h")[1] == out
 
 
 def test_every_command_has_a_test_of_its_help():
-    assert set(cli.COMMANDS) == {"prepare", "train", "extract", "generate", "demo"}
+    assert set(cli.COMMANDS) == {
+        "prepare", "train", "extract", "generate", "evaluate", "convert", "benchmark", "demo",
+    }  # fmt: skip
 
 
 def test_unknown_command(fails):
     assert "no command 'trian'; did you mean 'train'?" in fails("trian")
-    assert "no command 'xyz'; known are: demo, extract" in fails("xyz", "--help=no")
+    assert "no command 'xyz'; known are: benchmark, convert" in fails("xyz", "--help=no")
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -121,6 +126,32 @@ def test_unknown_flag_and_stray_argument(fails, name):
     assert "wrokdir" in message and f"jaxgesture {name} --help" in message
     message = fails(name, "stray.mp4")
     assert "'stray.mp4'" in message and f"see jaxgesture {name} --help" in message
+
+
+@pytest.mark.parametrize("name", ["benchmark", "convert", "evaluate"])
+def test_subjects(call, fails, name):
+    _, out, _ = call(name, "--help")
+    assert "subject, in front of the flags:\n  animation: what to " in out
+    assert call(name, "animation", "--help") == call(name, "--help")
+    assert f"name a subject, animation: jaxgesture {name} animation ...; see" in fails(name)
+    message = fails(name, "animatio")
+    assert f"{name} has no subject 'animatio'; did you mean 'animation'?" in message
+    assert "stray" in fails(name, "animation", "--stray=1")
+    message = fails(name, "animation", "motion")
+    assert "'motion'" in message and "every argument is a flag" in message
+    # Flags in front of it do not make it one.
+    assert "'animation'" in fails(name, "--out=x.md", "animation")
+
+
+def test_the_subject_reaches_the_command(monkeypatch):
+    from jaxgesture.cli import convert
+
+    found = []
+    monkeypatch.setattr(convert, "SUBJECTS", ("animation", "motion"))
+    monkeypatch.setattr(convert, "run", lambda: found.append(convert.FLAGS.subject))
+    assert cli.run("convert", ["convert", "motion", "--out=x"]) == 0
+    assert cli.run("convert", ["convert", "animation"]) == 0
+    assert found == ["motion", "animation"]
 
 
 def test_a_misspelt_flag_names_the_nearest(fails):
@@ -141,6 +172,10 @@ def test_a_misspelt_flag_names_the_nearest(fails):
         (["generate", "--image=x"], "--audio is missing"),
         (["generate", "--image=x", "--audio=y"], "--animation is missing"),
         (["generate", "--image=x", "--audio=y", "--animation=z"], "--motion is missing"),
+        (["convert", "animation"], "--source is missing: name the weights to convert"),
+        (["convert", "animation", "--source=x"], "--out is missing"),
+        (["evaluate", "animation"], "--weights is missing: name the workdir"),
+        (["evaluate", "animation", "--weights=x"], "--data is missing"),
     ],
 )  # fmt: skip
 def test_missing_flags(fails, arguments, message):

@@ -119,6 +119,33 @@ def test_the_opening_has_a_step_of_its_own(tmp_path):
     assert_same(whole, run(tmp_path / "early", 6, stage=stage))
 
 
+def test_frozen_arrays_go_to_every_step_and_into_no_checkpoint(tmp_path):
+    seen = []
+
+    def step(train_state, batch, key, frozen):
+        seen.append(frozen)
+        new, metrics = toy.step(train_state, batch, key)
+        return new, {**metrics, "scale": frozen["scale"].sum()}
+
+    meta = toy.stage().meta
+    frozen = {"scale": np.full(3, 2.0, np.float32)}
+    given = {**meta, "frozen_sha256": "one"}
+    stage = toy.stage(step=step, frozen=frozen, opening=step, opening_steps=2, meta=given)
+    plain = run(tmp_path / "plain", 4, stage=toy.stage(opening=toy.step, opening_steps=2))
+    judged = run(tmp_path / "judged", 4, stage=stage)
+    assert_same(plain, judged)
+    values = [line["train/scale"] for line in read_scalars(tmp_path / "judged")]
+    assert values == [6.0, 6.0]
+    # Traced, so that no program holds them as constants.
+    assert all(isinstance(f["scale"], jax.core.Tracer) for f in seen)
+    for other in (meta, {**meta, "frozen_sha256": "two"}):
+        changed = toy.stage(step=step, frozen=frozen, meta=other)
+        with pytest.raises(UserError, match="other weights of the networks in its loss"):
+            run(tmp_path / "judged", 6, stage=changed)
+    with pytest.raises(UserError, match="other weights of the networks in its loss"):
+        run(tmp_path / "plain", 6, stage=stage)
+
+
 def test_metrics_are_window_means_and_resume_without_duplicates(tmp_path):
     run(tmp_path / "each", 6, log=1)
     losses = [line["train/loss"] for line in read_scalars(tmp_path / "each")]

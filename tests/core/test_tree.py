@@ -1,3 +1,5 @@
+import hashlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +34,21 @@ def test_counts():
     shapes = {"a": jax.ShapeDtypeStruct((3, 4), jnp.float32), "b": np.zeros(())}
     assert tree.count(shapes) == 13
     assert [tree.format_count(n) for n in (950, 12345, 93_610_000)] == ["950", "12.3 k", "93.6 M"]
+
+
+def test_hash_of_names_and_values():
+    leaves = {"b": {"c": np.ones((2, 3), np.float32)}, "a": np.asarray(3)}
+    expected = hashlib.sha256(
+        b"a" + (3).to_bytes(8, "little") + b"b/c" + np.ones(6, "<f4").tobytes()
+    )
+    assert tree.sha256(leaves) == expected.hexdigest()
+    # The order of the dictionary and of the memory, or who holds the array, do not count.
+    again = {"a": np.asarray(3), "b": {"c": jnp.ones((2, 3))}}
+    assert tree.sha256(again) == tree.sha256(leaves)
+    kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
+    turned, other = np.asfortranarray(kernel), np.ascontiguousarray(kernel.T).reshape(2, 3)
+    assert tree.sha256({"a": turned}) == tree.sha256({"a": kernel}) != tree.sha256({"a": other})
+    assert tree.sha256({"b": kernel}) != tree.sha256({"a": kernel})
 
 
 def test_streams_differ_by_name_and_step_and_stay_the_same():

@@ -1,0 +1,124 @@
+"""The benchmark of the base model, from a configuration to a report."""
+
+import dataclasses
+from typing import Any
+
+import jax
+from tqdm import tqdm
+
+from jaxgesture.benchmark import compare, environment
+from jaxgesture.benchmark.cases import PRECISIONS, make_cases
+from jaxgesture.benchmark.report import Report
+from jaxgesture.benchmark.sides import WAYS, make_sides
+from jaxgesture.benchmark.subject import make_subject
+from jaxgesture.core import tree
+from jaxgesture.core.config import nearest
+from jaxgesture.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is measured, and for how long.
+
+    Attributes:
+      batches: of the three functions.
+      train_batch: pairs of a training step; None for the configuration's.
+      precisions: of `cases.PRECISIONS`; None for all that the device has.
+      ways: how PyTorch runs, of `sides.WAYS`; empty for JAX alone.
+      repeats: of each side in each case, at most.
+      seconds: budget of the timed repeats of a case, all sides together.
+    """
+
+    batches: tuple[int, ...] = (1, 8, 32)
+    train_batch: int | None = None
+    precisions: tuple[str, ...] | None = None
+    ways: tuple[str, ...] = WAYS
+    repeats: int = 30
+    seconds: float = 20.0
+
+    def __post_init__(self):
+        """Refuses what cannot be run."""
+        sizes = (*self.batches, *(() if self.train_batch is None else (self.train_batch,)))
+        if not self.batches or min(sizes) < 1:
+            raise UserError(
+                f"--batches={','.join(map(str, self.batches))} and --train_batch="
+                f"{self.train_batch} must be 1 or more, such as --batches=1,8"
+            )
+        for flag, words, known in (
+            ("precisions", self.precisions or (), PRECISIONS), ("torch", self.ways, WAYS),
+        ):  # fmt: skip
+            for word in words:
+                if word not in known:
+                    raise UserError(f"--{flag} has no {word!r}; {nearest(word, known)}")
+            if len(set(words)) < len(words):
+                raise UserError(f"--{flag}={','.join(words)} names one twice; name each once")
+        if self.precisions is not None and not self.precisions:
+            raise UserError(f"--precisions is empty; name some of {', '.join(PRECISIONS)}")
+        if self.repeats < 1 or not self.seconds > 0:
+            raise UserError(
+                f"--repeats={self.repeats} and --seconds={self.seconds:g} leave nothing to "
+                "measure; choose 1 or more, and more than 0"
+            )
+
+
+def benchmark(config: Any, options: Options, *, progress: bool = False) -> Report:
+    """Measures the base model of a configuration on all sides.
+
+    Args:
+      config: of stage 1, as `configs/stage1.py` makes it.
+      options: what to measure.
+      progress: show a bar.
+
+    Raises:
+      UserError: for a wrong configuration or precision, or if every case failed.
+    """
+    platform = jax.devices()[0].platform
+    precisions = _precisions(options.precisions, platform)
+    subject = make_subject(config)
+    training = subject.training
+    sides = make_sides(subject, options.ways)
+    train_batch = options.train_batch or subject.batch_size
+    cases = make_cases(options.batches, train_batch, precisions)
+    frameworks = {compare.framework(side.name) for side in sides.running}
+    results, warnings = [], []
+    total = len(frameworks) * len(precisions) + len(cases)
+    with tqdm(total=total, desc="benchmark", unit="case", disable=not progress) as bar:
+        bar.set_postfix_str("matrix products")
+        peaks = compare.peaks(sides.running, precisions, bar.update)
+        for case in cases:
+            bar.set_postfix_str(str(case))
+            result = compare.run_case(sides.running, case, options.repeats, options.seconds)
+            for line in compare.warnings_of(result):
+                warnings.append(line)
+                bar.write(f"jaxgesture: warning: {line}")
+            results.append(result)
+            bar.update()
+    failures = [f for r in results for f in r.sides.values() if isinstance(f, compare.Failure)]
+    if len(failures) == len(cases) * len(sides.running):
+        raise UserError(f"every case failed, the first with: {failures[0].reason}; choose smaller "
+                        "--batches and --train_batch, or a smaller --config")  # fmt: skip
+    count = tree.format_count(tree.count(subject.variables["params"]))
+    about = environment.about()
+    if sides.torch_device:
+        about["torch_device"] = sides.torch_device
+    return Report(
+        f"the base model at {training.model.size} pixels, {count} parameters",
+        sides.names,
+        tuple(results),
+        peaks,
+        about,
+        (*subject.notes, *sides.notes),
+        tuple(warnings),
+    )
+
+
+def _precisions(wanted: tuple[str, ...] | None, platform: str) -> tuple[str, ...]:
+    has_tf32 = platform == "gpu"
+    if wanted is None:
+        return tuple(name for name in PRECISIONS if has_tf32 or name != "tf32")
+    if "tf32" in wanted and not has_tf32:
+        raise UserError(
+            f"--precisions has tf32, which is a precision of NVIDIA GPUs, and JAX runs on {platform}; "
+            "leave it out"
+        )
+    return wanted

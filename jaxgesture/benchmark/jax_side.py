@@ -1,0 +1,172 @@
+"""The JAX side: the functions that generation and training call, compiled ahead of time."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgesture.animation import model
+from jaxgesture.animation.config import AnimationConfig
+from jaxgesture.animation.step import GENERATOR, make_step
+from jaxgesture.benchmark.cases import (
+    ANIMATE,
+    DRIVING_SEED,
+    ENCODE,
+    EXTRACT,
+    SOURCE_SEED,
+    TRAIN,
+    Case,
+    images,
+    training_batch,
+)
+from jaxgesture.benchmark.program import Program
+from jaxgesture.benchmark.subject import Subject
+from jaxgesture.core import tree
+from jaxgesture.core.types import NumpyBatch, PyTree
+
+NAME = "JAX"
+# Of float32 products. Left alone, JAX lets an NVIDIA GPU use TF32.
+PRODUCTS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "tensorfloat32"}
+
+
+class JaxSide:
+    """Makes the programs of the JAX side.
+
+    Args:
+      subject: what is measured.
+    """
+
+    name = NAME
+
+    def __init__(self, subject: Subject):
+        self.subject = subject
+        self.platform: str = jax.devices()[0].platform
+
+    def program(self, case: Case) -> Program:
+        """Compiles a case, runs it once, and says what it needs."""
+        with self._products(case.precision):
+            if case.task == TRAIN:
+                return self._train_step(case)
+            variables = jax.device_put(self.subject.variables)
+            function, given = self._inference(case, variables)
+            arguments = jax.device_put(given)
+            sizes = self._sizes(case.precision)
+            lowered, compiled, compile_s = _compile(
+                lambda: function.lower(sizes, variables, *arguments)
+            )
+
+        def call() -> Any:
+            return jax.block_until_ready(compiled(variables, *arguments))
+
+        return _described(lowered, compiled, compile_s, call, _named(case.task, call()))
+
+    def peak(self, precision: str) -> Callable[[int], Callable[[], Any]]:
+        """For a side n, a program that multiplies two n x n matrices."""
+        dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+
+        def make(n: int) -> Callable[[], Any]:
+            keys = jax.random.split(jax.random.key(0))
+            a, b = (jax.random.normal(key, (n, n), dtype) for key in keys)
+            with self._products(precision):
+                product = jax.jit(jnp.matmul).lower(a, b).compile()
+            return lambda: jax.block_until_ready(product(a, b))
+
+        return make
+
+    def release(self) -> None:
+        """Nothing is held between cases."""
+
+    def _sizes(self, precision: str) -> AnimationConfig:
+        dtype = "bfloat16" if precision == "bfloat16" else "float32"
+        return dataclasses.replace(self.subject.training.model, dtype=dtype)
+
+    def _products(self, precision: str) -> contextlib.AbstractContextManager[Any]:
+        if self.platform == "cpu":
+            return contextlib.nullcontext()
+        return jax.default_matmul_precision(PRODUCTS[precision])
+
+    def _inference(self, case: Case, variables: PyTree) -> tuple[Any, tuple[Any, ...]]:
+        """The compiled function of the package, and its arguments behind the variables."""
+        sizes = self._sizes(case.precision)
+        if case.task == ENCODE:
+            return model.encode_source, (images(case.batch, sizes.size, SOURCE_SEED),)
+        driving = images(case.batch, sizes.size, DRIVING_SEED)
+        if case.task == EXTRACT:
+            return model.extract_motion, (driving,)
+        assert case.task == ANIMATE
+        source = jnp.asarray(images(1, sizes.size, SOURCE_SEED))
+        code = model.encode_source(sizes, variables, source)
+        return model.animate, (code, model.extract_motion(sizes, variables, jnp.asarray(driving)))
+
+    def _train_step(self, case: Case) -> Program:
+        training = self.subject.training_in(self._sizes(case.precision).dtype)
+        batch = jax.device_put(
+            training_batch(case.batch, training.model.size, training.loss.looks_closer)
+        )
+        frozen = jax.device_put(self.subject.frozen)
+        key = jax.random.key(0)
+        state = jax.device_put(self.subject.state)
+        step = jax.jit(make_step(training), donate_argnums=0)
+        lowered, compiled, compile_s = _compile(lambda: step.lower(state, batch, key, frozen))
+        held = [state]
+        del state  # its buffers go from step to step
+
+        def call() -> Any:
+            held[0], metrics = compiled(held[0], batch, key, frozen)
+            return jax.block_until_ready((held[0], metrics))[1]
+
+        return _described(lowered, compiled, compile_s, call, _named(case.task, call()))
+
+
+def _compile(lower: Callable[[], Any]) -> tuple[Any, Any, float]:
+    """A program lowered and compiled, and the seconds that took."""
+    with _compiling_anew():
+        start = time.perf_counter()
+        lowered = lower()
+        compiled = lowered.compile()
+        return lowered, compiled, time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def _compiling_anew() -> Iterator[None]:
+    """Leaves the cache of compiled programs alone, whose reading is no compiling."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    flag = "jax_enable_compilation_cache"
+    before = jax.config.values[flag]
+    try:
+        jax.config.update(flag, False)
+        compilation_cache.reset_cache()  # it remembers whether it is used
+        yield
+    finally:
+        jax.config.update(flag, before)
+        compilation_cache.reset_cache()
+
+
+def _described(
+    lowered: Any, compiled: Any, compile_s: float, call: Callable[[], Any], output: NumpyBatch
+) -> Program:
+    memory, costs = compiled.memory_analysis(), lowered.cost_analysis()
+    held = None
+    if memory is not None:
+        # What is donated is counted among the arguments and again among the outputs.
+        held = (
+            memory.argument_size_in_bytes
+            + memory.output_size_in_bytes
+            + memory.temp_size_in_bytes
+            - memory.alias_size_in_bytes
+        )
+    # Of the program as written: what is compiled for a GPU hides its convolutions in library calls
+    # that the analysis does not know.
+    flops = (costs or {}).get("flops")
+    return Program(call, output, compile_s, held, flops)
+
+
+def _named(task: str, output: Any) -> NumpyBatch:
+    leaves = tree.flatten(output) if isinstance(output, tuple | dict) else {task: output}
+    return {name: np.asarray(leaf, np.float32) for name, leaf in leaves.items()}

@@ -1,0 +1,67 @@
+"""Which sides run: JAX always, PyTorch where it is installed and sees the same device."""
+
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
+
+import jax
+
+from jaxgesture.benchmark.compare import Side
+from jaxgesture.benchmark.jax_side import JaxSide
+from jaxgesture.benchmark.subject import Subject
+
+WAYS = ("eager", "compiled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """Who takes part.
+
+    Attributes:
+      running: the sides, JAX first.
+      names: of the columns: of the sides that run, and of one that cannot.
+      notes: why a side is missing and what to do about it, a line each.
+      torch_device: what PyTorch runs on; empty without it.
+    """
+
+    running: tuple[Side, ...]
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    torch_device: str = ""
+
+
+def make_sides(subject: Subject, ways: Sequence[str]) -> Sides:
+    """Finds the sides that can run.
+
+    Args:
+      subject: what they measure.
+      ways: how PyTorch runs, of `WAYS`; empty for JAX alone.
+    """
+    ours = JaxSide(subject)
+    if not ways:
+        return Sides((ours,), (ours.name,))
+    if importlib.util.find_spec("torch") is None:
+        note = "PyTorch is not installed, so JAX runs alone: pip install torch"
+        return Sides((ours,), (ours.name,), (note,))
+    from jaxgesture.benchmark import torch_side
+
+    platform = jax.devices()[0].platform
+    device = torch_side.device_beside(platform)
+    if device is None:
+        note = (
+            f"this PyTorch cannot run where JAX does ({platform}), so JAX runs alone: install a "
+            "PyTorch for that device, or compare on the CPU with JAX_PLATFORMS=cpu"
+        )
+        return Sides((ours,), (ours.name,), (note,))
+    running, names, notes = [ours], [ours.name], []
+    for way in ways:
+        compiled = way == "compiled"
+        names.append(torch_side.COMPILED if compiled else torch_side.EAGER)
+        reason = torch_side.why_no_compiling(device) if compiled else None
+        if reason is None:
+            running.append(torch_side.TorchSide(subject, device, compiled))
+        else:
+            notes.append(
+                f"torch.compile does not work here ({reason}): install a C++ compiler, such as g++"
+            )
+    return Sides(tuple(running), tuple(names), tuple(notes), torch_side.device_name(device))

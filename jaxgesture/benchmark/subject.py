@@ -1,0 +1,112 @@
+"""What both sides run: sizes, losses, optimiser, and one set of weights."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+
+from jaxgesture.animation.losses import LossConfig, load_frozen
+from jaxgesture.animation.model import Animation
+from jaxgesture.animation.step import GENERATOR, Training, make_init
+from jaxgesture.animation.train import SECTIONS, discriminator_optimizer, make_optimizers
+from jaxgesture.core import config as configuration
+from jaxgesture.core import sharding
+from jaxgesture.core.state import TrainState, initialize
+from jaxgesture.core.types import PyTree
+from jaxgesture.perceptual.weights import RANDOM
+
+SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A base model before its first training step.
+
+    Attributes:
+      training: sizes, losses and optimisers, computing in float32.
+      sections: the configuration, each section as its dataclass.
+      state: of the training step, in the host's memory.
+      frozen: networks that only judge, likewise; None without any.
+      notes: what of the configuration both sides do otherwise, a line each.
+    """
+
+    training: Training
+    sections: dict[str, Any]
+    state: TrainState
+    frozen: PyTree | None
+    notes: tuple[str, ...]
+
+    @property
+    def variables(self) -> PyTree:
+        """Of the base model, in the host's memory."""
+        generator = self.state.networks[GENERATOR]
+        return {"params": generator.params, "batch_stats": generator.stats}
+
+    @functools.cached_property
+    def animation(self) -> Animation:
+        """The base model."""
+        return Animation(self.training.model, self.variables)
+
+    @property
+    def batch_size(self) -> int:
+        """Pairs of a training step."""
+        return self.sections["data"].batch_size
+
+    def training_in(self, dtype: str) -> Training:
+        """The training with another compute type of base model and discriminator."""
+        training = self.training
+        return dataclasses.replace(
+            training,
+            model=dataclasses.replace(training.model, dtype=dtype),
+            discriminator=dataclasses.replace(training.discriminator, dtype=dtype),
+        )
+
+
+def make_subject(config: Any) -> Subject:
+    """Initialises the base model of a configuration of stage 1.
+
+    Raises:
+      UserError: for a wrong configuration.
+    """
+    configuration.check_sections(config, SECTIONS)
+    built: dict[str, Any] = {
+        name: configuration.build(cls, config[name], name=name) for name, cls in SECTIONS.items()
+    }
+    loss, notes = _shared(built["loss"])
+    frozen, _ = load_frozen(loss)
+    optim, steps = built["optim"], built["train"].steps
+    training = Training(
+        model=dataclasses.replace(built["model"], dtype="float32"),
+        loss=loss,
+        optimizer=make_optimizers(optim, 0, steps)[0],
+        discriminator=dataclasses.replace(built["discriminator"], dtype="float32"),
+        discriminator_optimizer=discriminator_optimizer(optim, loss, steps),
+        ema_decay=optim.ema_decay or None,
+        ema_warmup=optim.ema_warmup,
+    )
+    # One device, also where there are more: PyTorch has one.
+    mesh = sharding.make_mesh(sharding.MeshConfig(), jax.devices()[:1])
+    state = jax.device_get(initialize(make_init(training), jax.random.key(SEED), mesh))
+    return Subject(training, built, state, frozen or None, tuple(notes))
+
+
+def _shared(loss: LossConfig) -> tuple[LossConfig, list[str]]:
+    """The losses that both sides have, and what to say of it."""
+    notes = []
+    if loss.read_out:
+        notes.append("The training step leaves the read-out out, which PyTorch's does not have.")
+    if loss.adversarial and loss.adversarial_start:
+        notes.append("The adversarial loss counts from the first step.")
+    paths = {
+        "perceptual_weights": bool(loss.perceptual), "local_weights": loss.looks_closer,
+    }  # fmt: skip
+    empty = [name for name, needed in paths.items() if needed and not getattr(loss, name)]
+    if empty:
+        notes.append(
+            f"{' and '.join(f'loss.{name}' for name in empty)}: random, which is as fast as any."
+        )
+    changed = dataclasses.replace(
+        loss, read_out=0.0, read_out_steps=0, adversarial_start=0, **dict.fromkeys(empty, RANDOM)
+    )
+    return changed, notes

@@ -1,0 +1,189 @@
+"""The PyTorch side: the twin of the base model, eager or through `torch.compile`; needs PyTorch.
+
+Images are channels first and contiguous, as the released code has them. Low precision is
+autocast's; cuDNN may try its algorithms out, as XLA does.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jaxgesture.benchmark.cases import (
+    ANIMATE,
+    DRIVING_SEED,
+    ENCODE,
+    EXTRACT,
+    SOURCE_SEED,
+    TRAIN,
+    Case,
+    images,
+    training_batch,
+)
+from jaxgesture.benchmark.program import Program
+from jaxgesture.benchmark.subject import Subject
+from jaxgesture.core import tree
+from jaxgesture.core.types import NumpyBatch
+from jaxgesture.torch_baseline.network import AnimationNetwork
+
+EAGER, COMPILED = "torch eager", "torch compiled"
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # JAX's platform -> PyTorch's device
+
+
+def device_beside(platform: str) -> torch.device | None:
+    """PyTorch's device where JAX runs on `platform`; None if PyTorch cannot run there."""
+    name = DEVICES.get(platform)
+    if name is None or (name == "cuda" and not torch.cuda.is_available()):
+        return None
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The device for people."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def why_no_compiling(device: torch.device) -> str | None:
+    """Why `torch.compile` does not work here, one line; None where it does."""
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
+    except Exception as error:  # it raises whatever its tools raise
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return lines[0].strip() if lines else type(error).__name__
+    return None
+
+
+class TorchSide:
+    """Makes the programs of the PyTorch side.
+
+    Args:
+      subject: what is measured.
+      device: where.
+      compiled: through `torch.compile`.
+    """
+
+    def __init__(self, subject: Subject, device: torch.device, compiled: bool):
+        self.subject, self.device, self.compiled = subject, device, compiled
+        self.name = COMPILED if compiled else EAGER
+
+    def program(self, case: Case) -> Program:
+        """Makes a case ready, runs it, and says what it needs."""
+        before = torch.cuda.memory_allocated(self.device) if self._on_gpu else 0
+        run = self._train_step(case) if case.task == TRAIN else self._inference(case)
+
+        def call() -> Any:
+            with self._precision(case.precision):
+                result = run()
+            self._wait()
+            return result
+
+        start = time.perf_counter()
+        output = _named(case.task, call())
+        compile_s = time.perf_counter() - start if self.compiled else None
+        return Program(call, output, compile_s, self._held(call, before))
+
+    def peak(self, precision: str) -> Callable[[int], Callable[[], Any]]:
+        """For a side n, a program that multiplies two n x n matrices."""
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+        def make(n: int) -> Callable[[], Any]:
+            a, b = (torch.randn(n, n, dtype=dtype, device=self.device) for _ in range(2))
+
+            def call() -> None:
+                with self._precision(precision), torch.inference_mode():
+                    torch.matmul(a, b)
+                self._wait()
+
+            return call
+
+        return make
+
+    def release(self) -> None:
+        """Forgets compiled code, and gives cached memory back to whom needs it next."""
+        if self.compiled:
+            torch.compiler.reset()
+        if self._on_gpu:
+            torch.cuda.empty_cache()
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    def _wait(self) -> None:
+        if self._on_gpu:
+            torch.cuda.synchronize(self.device)
+
+    def _held(self, call: Callable[[], Any], before: int) -> int | None:
+        if not self._on_gpu:
+            return None
+        torch.cuda.reset_peak_memory_stats(self.device)
+        call()
+        return torch.cuda.max_memory_allocated(self.device) - before
+
+    @contextlib.contextmanager
+    def _precision(self, precision: str) -> Iterator[None]:
+        tf32 = precision != "float32"
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = True
+        low = precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            yield
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _images(self, count: int, seed: int) -> Tensor:
+        size = self.subject.training.model.size
+        return self._tensor(images(count, size, seed)).permute(0, 3, 1, 2).contiguous()
+
+    def _network(self) -> AnimationNetwork:
+        network = AnimationNetwork(self.subject.training.model)
+        state_dict = self.subject.animation.state_dict()
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in state_dict.items()})
+        return network.to(self.device)
+
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return torch.compile(function, dynamic=False) if self.compiled else function
+
+    def _inference(self, case: Case) -> Callable[[], Any]:
+        network = self._network().eval()
+        if case.task == ENCODE:
+            function = network.encode_source
+            arguments: tuple[Any, ...] = (self._images(case.batch, SOURCE_SEED),)
+        else:
+            driving = self._images(case.batch, DRIVING_SEED)
+            if case.task == EXTRACT:
+                function, arguments = network.extract_motion, (driving,)
+            else:
+                assert case.task == ANIMATE
+                with self._precision(case.precision), torch.inference_mode():
+                    source = network.encode_source(self._images(1, SOURCE_SEED))
+                    arguments = (source, network.extract_motion(driving))
+                function = network.animate
+        function = self._compiled(function)
+
+        def run() -> Any:
+            with torch.inference_mode():
+                return function(*arguments)
+
+        return run
+
+    def _train_step(self, case: Case) -> Callable[[], Any]:
+        raise NotImplementedError(f"{training_batch} {case}")
+
+
+def _named(task: str, output: Any) -> NumpyBatch:
+    leaves = tree.flatten(output) if isinstance(output, tuple | dict) else {task: output}
+    return {name: _plain(leaf) for name, leaf in leaves.items()}
+
+
+def _plain(value: Any) -> np.ndarray:
+    value = torch.as_tensor(value).detach().float().cpu()
+    return (value.permute(0, 2, 3, 1) if value.ndim == 4 else value).numpy()

@@ -1,0 +1,101 @@
+"""jaxgesture benchmark: how fast the networks are in JAX and in PyTorch, on this device.
+
+Try:
+  jaxgesture benchmark animation
+  jaxgesture benchmark animation --config=configs/stage1.py:paper --out=paper.md,paper.json
+
+animation   the base model: encode_source, extract_motion, animate (one source in --batches poses)
+            and the training step with the losses of --config, in JAX, in PyTorch, and in PyTorch
+            through torch.compile.
+
+All sides have the same weights and inputs, and their repeats take turns. How far their outputs lie
+apart stands beside the times; where it is more than rounding, a warning says so. A case that runs
+out of memory is listed as such. PyTorch is not needed (pip install torch): without it JAX runs
+alone. On a GPU give its own --config, such as configs/stage1.py:paper; the default fits a laptop.
+"""
+
+import os
+import pathlib
+
+from absl import flags as absl_flags
+from ml_collections import config_flags
+
+from jaxgesture.cli import flags
+from jaxgesture.core.errors import UserError
+
+SUBJECTS = ("animation",)
+SUFFIXES = (".md", ".json")
+FLAGS = flags.new()
+absl_flags.DEFINE_string("subject", None, "what to measure", flag_values=FLAGS)
+config_flags.DEFINE_config_file(
+    "config", None, "FILE:PRESET, if not the project's configs/stage1.py:debug", flag_values=FLAGS
+)
+absl_flags.DEFINE_list("batches", "1,8,32", "images or poses of a call", flag_values=FLAGS)
+absl_flags.DEFINE_integer(
+    "train_batch", None, "pairs of a training step, if not the config's data.batch_size",
+    flag_values=FLAGS,
+)  # fmt: skip
+absl_flags.DEFINE_list(
+    "precisions", None, "of float32, tf32 (NVIDIA GPUs) and bfloat16; if not all the device has",
+    flag_values=FLAGS,
+)  # fmt: skip
+absl_flags.DEFINE_list(
+    "torch", "eager,compiled", "how PyTorch runs: eager, compiled, both, or none", flag_values=FLAGS
+)
+absl_flags.DEFINE_integer("repeats", 30, "of each side, at most", flag_values=FLAGS)
+absl_flags.DEFINE_float(
+    "seconds", 20.0, "budget of a case's timed repeats, all sides together", flag_values=FLAGS
+)
+absl_flags.DEFINE_list(
+    "out", None, "files to write, FILE.md for the tables, FILE.json for all", flag_values=FLAGS
+)
+
+
+def run() -> None:
+    """Runs the command."""
+    # Before JAX starts: it would take most of a GPU's memory and leave PyTorch none.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    files = [_writable(name) for name in FLAGS.out or ()]
+    from jaxgesture.benchmark import report
+    from jaxgesture.benchmark.animation import Options, benchmark
+
+    options = Options(
+        batches=_batches(),
+        train_batch=FLAGS.train_batch,
+        precisions=None if FLAGS.precisions is None else tuple(FLAGS.precisions),
+        ways=() if FLAGS.torch == ["none"] else tuple(FLAGS.torch),
+        repeats=FLAGS.repeats,
+        seconds=FLAGS.seconds,
+    )
+    found = benchmark(_config(), options, progress=True)
+    text = report.markdown(found)
+    print(text)
+    for file in files:
+        file.write_text(report.to_json(found) if file.suffix == ".json" else text)
+
+
+def _batches() -> tuple[int, ...]:
+    try:
+        return tuple(int(value) for value in FLAGS.batches)
+    except ValueError:
+        raise UserError(
+            f"--batches={','.join(FLAGS.batches)} must be whole numbers, such as --batches=1,8"
+        ) from None
+
+
+def _config():
+    if FLAGS.config is None:
+        from jaxgesture.demo.settings import load_config
+
+        return load_config("stage1", "debug")
+    return FLAGS.config
+
+
+def _writable(name: str) -> pathlib.Path:
+    path = pathlib.Path(name).expanduser()
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"--out={name}: name a file that ends in {' or '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise UserError(f"--out={name} is a folder; name a file in it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

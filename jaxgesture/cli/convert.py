@@ -1,0 +1,121 @@
+"""jaxgesture convert: weights of the released PyTorch model into ours, and back.
+
+Try:
+  jaxgesture convert animation --source=model.pt --out=models/released
+  jaxgesture convert animation --source=runs/stage1 --out=stage1.pt --to=torch
+
+animation   the base model (arXiv 2409.17674). --source is a weight file (.pt, .pth, .tar, .ckpt,
+            .bin, .npz, .safetensors), a workdir of stage 1, or an exported folder. --out becomes an
+            exported folder, which generate, extract and evaluate take; with --to=torch a weight
+            file with the released names, .npz and .safetensors included.
+
+Every array must fit, and none may be left over. No code in a file is run. Nothing is written where
+anything is wrong, and what stands in --out already is kept if it is the same, never overwritten.
+Reading and writing PyTorch's files needs PyTorch: pip install torch.
+"""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import flags as absl_flags
+
+from jaxgesture.cli import flags
+from jaxgesture.core.config import nearest
+from jaxgesture.core.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxgesture.animation.model import Animation
+    from jaxgesture.core.types import NumpyBatch
+
+SUBJECTS = ("animation",)
+TARGETS = ("jax", "torch")
+FLAGS = flags.new()
+absl_flags.DEFINE_string("subject", None, "what to convert", flag_values=FLAGS)
+absl_flags.DEFINE_string(
+    "source", None, "weight file, workdir, or exported folder", flag_values=FLAGS
+)
+absl_flags.DEFINE_string("out", None, "folder to write, or file with --to=torch", flag_values=FLAGS)
+absl_flags.DEFINE_string("to", "jax", "jax or torch", flag_values=FLAGS)
+absl_flags.DEFINE_string(
+    "preset", "paper", "sizes of a weight file: paper, or a folder with a model of the same sizes",
+    flag_values=FLAGS,
+)  # fmt: skip
+
+
+def run() -> None:
+    """Runs the command."""
+    source = flags.required(FLAGS, "source", "name the weights to convert")
+    out = pathlib.Path(flags.required(FLAGS, "out", "name what to write")).expanduser()
+    if FLAGS.to not in TARGETS:
+        raise UserError(f"--to={FLAGS.to} is not known; {nearest(FLAGS.to, TARGETS)}")
+    to_torch = FLAGS.to == "torch"
+    _check_place(out, to_torch)
+    from jaxgesture.animation.model import PRESETS, load_animation
+    from jaxgesture.core import tree
+
+    sizes = FLAGS.preset
+    if sizes not in PRESETS and pathlib.Path(sizes).expanduser().is_dir():
+        sizes = load_animation(sizes).config
+    animation = load_animation(source, sizes)
+    arrays = animation.state_dict()
+    written = _write_file(arrays, out) if to_torch else _write_folder(animation, arrays, out)
+    count = tree.format_count(tree.count(animation.variables["params"]))
+    print(
+        f"{source}: {len(arrays)} tensors, {count} parameters, sha256 {animation.sha256}\n"
+        f"{out}: {'written' if written else 'kept, it holds the same already'}"
+    )
+
+
+def _check_place(out: pathlib.Path, to_torch: bool) -> None:
+    from jaxgesture.core import weight_files
+
+    if to_torch:
+        weight_files.checked_suffix(out)
+        if out.is_dir():
+            raise UserError(f"--out={out} is a folder; name a file in it")
+    elif out.suffix.lower() in weight_files.SUFFIXES:
+        raise UserError(f"--out={out} names a weight file; name a folder, or add --to=torch")
+
+
+def _write_folder(animation: "Animation", arrays: "NumpyBatch", out: pathlib.Path) -> bool:
+    """Exports a model; returns False where the folder holds the same."""
+    from jaxgesture.animation.model import load_animation
+
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        try:
+            there = load_animation(out)
+        except UserError as error:
+            raise _occupied(out) from error
+        if there.config != animation.config or not _same(there.state_dict(), arrays):
+            raise _occupied(out)
+        return False
+    animation.save(out)
+    return True
+
+
+def _write_file(arrays: "NumpyBatch", out: pathlib.Path) -> bool:
+    """Writes a weight file; returns False where the file holds the same."""
+    from jaxgesture.core import weight_files
+
+    if out.exists():
+        try:
+            there = weight_files.read(out)
+        except UserError as error:
+            raise _occupied(out) from error
+        if not _same(there, arrays):
+            raise _occupied(out)
+        return False
+    weight_files.write(out, arrays)
+    return True
+
+
+def _same(there: "NumpyBatch", arrays: "NumpyBatch") -> bool:
+    return there.keys() == arrays.keys() and all(
+        there[name].dtype == array.dtype and np.array_equal(there[name], array)
+        for name, array in arrays.items()
+    )
+
+
+def _occupied(out: pathlib.Path) -> UserError:
+    return UserError(f"{out} exists and holds something else; choose another --out, or delete it")

@@ -1,0 +1,1 @@
+"""Strict, two-way tables between the names of PyTorch state dicts and our variables."""

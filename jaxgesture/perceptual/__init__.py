@@ -1,0 +1,1 @@
+"""Frozen feature networks, the losses on their maps, and their weight files."""

@@ -1,0 +1,50 @@
+"""Procedural weights and stored pictures for the twin's feature networks."""
+
+import importlib.util
+import json
+
+import numpy as np
+import torch
+
+
+def procedural(shared):
+    """The module that makes weights from names and shapes."""
+    file = shared / "parity/procedural.py"
+    spec = importlib.util.spec_from_file_location("procedural", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def weights(shared, name):
+    """A state dict of procedural tensors, from a manifest's names and shapes."""
+    make = procedural(shared).procedural_array
+    shapes = json.loads((shared / f"parity/{name}_state_dict.json").read_text())
+    return {k: torch.from_numpy(np.asarray(make(k, tuple(s), 0))) for k, s in shapes.items()}
+
+
+def image(golden, name):
+    """A stored picture as a batch of one in [0, 1], channels first."""
+    pixels = golden[name].astype(np.float64).transpose(2, 0, 1)[None] / 255
+    return torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
+
+
+def error(ours, theirs):
+    """The largest absolute difference."""
+    ours, theirs = np.asarray(ours.detach(), np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    return np.abs(ours - theirs).max()
+
+
+def relative(ours, theirs):
+    """The largest difference relative to each value."""
+    ours, theirs = np.asarray(ours.detach(), np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    return np.abs(ours / theirs - 1).max()
+
+
+def all_but_few(ours, theirs, share=0.99):
+    """The difference that `share` of the entries do not pass."""
+    ours, theirs = np.asarray(ours.detach(), np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    return np.quantile(np.abs(ours - theirs), share, method="higher")
