@@ -5,7 +5,7 @@ The published objective,
       + local * mean over boxes of sum_k mean |psi_k(crop(generated)) - psi_k(crop(real))|
       + adversarial * mean (D(generated) - 1)^2,
 with VGG-19 maps phi_k on an anti-aliased pyramid (global, eq. 8), VGG-16 maps psi_k on the boxes of
-both hands and the face (local, eq. 9), and the discriminator D of `animation.discriminator` (eq. 10).
+both hands and the face (local, eq. 9), and the discriminator D of `animation.discriminator`.
 
 The pixel part needs no outside weights: the mean absolute difference of the images on the pyramid,
     L_pixel = sum_s weight * mean |blur_s(generated) - blur_s(real)|,   s in scales.
@@ -207,11 +207,11 @@ def reconstruction_loss(
     terms = {}
     for scale in config.scales:
         # The blur is linear: one pyramid of the difference serves both images.
-        terms[f"pixel_{scale}"] = jnp.abs(blur_downsample(difference, scale)).mean()
+        terms[f"pixel_{scale}"] = perceptual.absolute(blur_downsample(difference, scale)).mean()
     terms["squared"] = (difference**2).mean()
     if config.motion:
         weight = motion_weight(real, source)
-        terms["motion"] = (weight * jnp.abs(difference)).mean()
+        terms["motion"] = (weight * perceptual.absolute(difference)).mean()
     total = config.pixel * sum(terms[f"pixel_{scale}"] for scale in config.scales)
     total += config.squared * terms["squared"] + config.motion * terms.get("motion", 0.0)
     return total, terms

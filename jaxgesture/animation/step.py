@@ -107,8 +107,8 @@ def make_step(training: Training) -> Step:
     """Returns `step(state, batch, key, frozen) -> (state, metrics)`.
 
     The batch holds "source" and "driving", two frames of one clip each, uint8 (b, h, w, 3), and for
-    a local loss "boxes" of the driving frame, (b, k, 4). The model redraws the source in the driving
-    frame's pose and is compared with the driving frame. Generator and discriminator learn in one
+    a local loss "boxes" of the driving frame, (b, k, 4). The model redraws the source in the
+    driving frame's pose and is compared with that frame. Generator and discriminator learn in one
     step, from one redrawn image. `frozen` holds the networks of `losses.load_frozen`.
     """
     network, loss = AnimationNetwork(training.model), training.loss

@@ -30,6 +30,11 @@ EMPTY = 1e-12  # added to the size of a mask, so that an empty one gives zero
 Maps = Sequence[Float[Array, "b h w c"]]
 
 
+def absolute(x: Array) -> Array:
+    """|x| with PyTorch's derivative at 0, which is 0; that of `jnp.abs` is 1."""
+    return x * jnp.sign(x)
+
+
 def pyramid_loss(
     params: FeatureParams,
     generated: Float[Array, "b h w 3"],
@@ -59,7 +64,7 @@ def pyramid_loss(
 
     def row(scale: int) -> Array:
         pairs = zip(maps(generated, scale), maps(real, scale), strict=True)
-        return jnp.stack([_absolute(a - b).mean() for a, b in pairs])
+        return jnp.stack([absolute(a - b).mean() for a, b in pairs])
 
     return jnp.stack([row(scale) for scale in scales])
 
@@ -96,7 +101,7 @@ def local_features(
 def feature_l1(generated: Maps, real: Maps) -> Float[Array, "b"]:
     """The mean absolute difference of each pair of maps, summed over the pairs, per example."""
     pairs = zip(generated, real, strict=True)
-    return _total([_absolute(a - b).mean((1, 2, 3)) for a, b in pairs])
+    return _total([absolute(a - b).mean((1, 2, 3)) for a, b in pairs])
 
 
 def style(generated: Maps, real: Maps) -> Float[Array, "b"]:
@@ -108,7 +113,7 @@ def style(generated: Maps, real: Maps) -> Float[Array, "b"]:
 
     pairs = zip(generated, real, strict=True)
     return _total(
-        [_absolute(gram(a) - gram(b)).mean((1, 2)) / math.prod(a.shape[1:]) for a, b in pairs]
+        [absolute(gram(a) - gram(b)).mean((1, 2)) / math.prod(a.shape[1:]) for a, b in pairs]
     )
 
 
@@ -137,8 +142,8 @@ def local_terms(
 
 def total_variation(image: Float[Array, "b h w c"]) -> Float[Array, "b"]:
     """Mean |difference| of vertical neighbours plus that of horizontal ones, per example."""
-    vertical = _absolute(image[:, 1:] - image[:, :-1]).mean((1, 2, 3))
-    horizontal = _absolute(image[:, :, 1:] - image[:, :, :-1]).mean((1, 2, 3))
+    vertical = absolute(image[:, 1:] - image[:, :-1]).mean((1, 2, 3))
+    horizontal = absolute(image[:, :, 1:] - image[:, :, :-1]).mean((1, 2, 3))
     return vertical + horizontal
 
 
@@ -159,12 +164,7 @@ def masked_l1(
     """
     difference = mask * (generated - jax.lax.stop_gradient(real))
     size = generated.shape[-1] * mask.sum((1, 2, 3)) + EMPTY
-    return _absolute(difference).sum((1, 2, 3)) / size
-
-
-def _absolute(x: Array) -> Array:
-    """|x| with PyTorch's derivative at 0, which is 0; that of `jnp.abs` is 1."""
-    return x * jnp.sign(x)
+    return absolute(difference).sum((1, 2, 3)) / size
 
 
 def _total(values: Sequence[Array]) -> Array:

@@ -76,11 +76,11 @@ def test_bfloat16_computes_the_same_roughly(variables, features):
 
 
 @pytest.mark.slow
-def test_recomputing_gives_the_same_gradient_with_less_memory(variables):
+def test_recomputing_gives_the_same_gradient_and_keeps_less(variables):
     # In float64: rounding moves pixels over the kinks of the warp and the activations.
     sizes = {"decoder_blocks": 4, "enhancer_blocks": 4, "dtype": "float64"}
 
-    def compiled(remat):
+    def gradient(remat):
         network = AnimationNetwork(ablated(remat=remat, **sizes))
 
         def loss(params, stats, source, driving):
@@ -94,19 +94,21 @@ def test_recomputing_gives_the_same_gradient_with_less_memory(variables):
         values = jax.tree.map(lambda x: np.asarray(x, np.float64), values)
         images = IMAGES.astype(np.float64)
         arguments = values["params"], values["batch_stats"], images, images[::-1]
-        program = jax.jit(jax.grad(loss)).lower(*arguments).compile()
-        return jax.device_get(program(*arguments)), program.memory_analysis().temp_size_in_bytes
+        pull = jax.eval_shape(lambda *x: jax.vjp(loss, *x)[1], *arguments)
+        kept = sum(leaf.size for leaf in jax.tree.leaves(pull))
+        return jax.device_get(jax.jit(jax.grad(loss))(*arguments)), kept
 
     with jax.enable_x64(True):
-        (plain, most), (again, less) = compiled(False), compiled(True)
+        (plain, most), (again, less) = gradient(False), gradient(True)
     names = tree.flatten(plain)
     assert names.keys() == tree.flatten(again).keys()
+    largest = max(np.abs(leaf).max() for leaf in names.values())
     for name, leaf in tree.flatten(again).items():
         # A bias in front of a normalisation has no gradient but rounding.
-        scale = max(np.abs(names[name]).max(), 1e-6)
+        scale = max(np.abs(names[name]).max(), 1e-4 * largest)
         np.testing.assert_allclose(leaf, names[name], rtol=0, atol=1e-9 * scale, err_msg=name)
-    print(f"temporaries {most / 2**20:.1f} MiB, recomputed {less / 2**20:.1f} MiB")
-    assert less < 0.9 * most
+    print(f"numbers kept for the backward pass: {most}, recomputed {less}")
+    assert less < 0.6 * most
 
 
 @pytest.mark.parametrize(
