@@ -1,6 +1,7 @@
 """The benchmark of the base model, from a configuration to a report."""
 
 import dataclasses
+import sys
 from typing import Any
 
 import jax
@@ -90,7 +91,7 @@ def benchmark(config: Any, options: Options, *, progress: bool = False) -> Repor
             result = compare.run_case(sides.running, case, options.repeats, options.seconds)
             for line in compare.warnings_of(result):
                 warnings.append(line)
-                bar.write(f"jaxgesture: warning: {line}")
+                bar.write(f"jaxgesture: warning: {line}", file=sys.stderr)
             results.append(result)
             bar.update()
     failures = [f for r in results for f in r.sides.values() if isinstance(f, compare.Failure)]
@@ -118,7 +119,7 @@ def _precisions(wanted: tuple[str, ...] | None, platform: str) -> tuple[str, ...
         return tuple(name for name in PRECISIONS if has_tf32 or name != "tf32")
     if "tf32" in wanted and not has_tf32:
         raise UserError(
-            f"--precisions has tf32, which is a precision of NVIDIA GPUs, and JAX runs on {platform}; "
-            "leave it out"
+            f"--precisions has tf32, which needs an NVIDIA GPU, and JAX runs on {platform}; leave "
+            "it out"
         )
     return wanted

@@ -18,14 +18,22 @@ CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 def about() -> dict[str, Any]:
     """Versions, device, processors and commit, for JSON."""
-    device = jax.devices()[0]
     return {
         "versions": versions(),
-        "jax_device": f"{device.platform}: {device.device_kind}",
+        "jax_device": device_name(),
         "processor": processor(),
         "cpu_count": os.cpu_count(),
         "commit": commit(ROOT),
     }
+
+
+def device_name() -> str:
+    """JAX's device for people; on a CPU with XLA's threads, one for each core it may use."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return f"{device.platform}: {device.device_kind}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"cpu, {cores} threads"
 
 
 def versions() -> dict[str, str]:

@@ -12,12 +12,13 @@ import numpy as np
 
 from jaxgesture.animation import model
 from jaxgesture.animation.config import AnimationConfig
-from jaxgesture.animation.step import GENERATOR, make_step
+from jaxgesture.animation.step import make_step
 from jaxgesture.benchmark.cases import (
     ANIMATE,
     DRIVING_SEED,
     ENCODE,
     EXTRACT,
+    NOT_COMPARED,
     SOURCE_SEED,
     TRAIN,
     Case,
@@ -169,4 +170,8 @@ def _described(
 
 def _named(task: str, output: Any) -> NumpyBatch:
     leaves = tree.flatten(output) if isinstance(output, tuple | dict) else {task: output}
-    return {name: np.asarray(leaf, np.float32) for name, leaf in leaves.items()}
+    return {
+        name: np.asarray(leaf, np.float32)
+        for name, leaf in leaves.items()
+        if name not in NOT_COMPARED
+    }

@@ -116,7 +116,7 @@ def _times(report: Report) -> str:
         row += [_number(ratio(result, name, first), "{:.2f}") for name in others]
         for name in others:
             side = result.sides.get(name)
-            row.append(_number(getattr(side, "difference", None), "{:.1e}"))
+            row.append(_number(getattr(side, "relative", None), "{:.1e}"))
         rows.append(row)
     return _table(header, rows, left=1)
 
@@ -152,9 +152,9 @@ def _caption(report: Report) -> str:
         "Times: median of repeats that interleave over the sides, with half the distance of the "
         "quartiles; every call waits for its results. A ratio above 1 means that "
         f"{report.sides[0]} is faster.",
-        "Difference: the largest absolute one of the output from that of "
-        f"{report.sides[0]} under the same weights and inputs ({TRAIN}: of the losses of the first "
-        f"step). A warning tells where it is more than a part of the output's range: {bounds}.",
+        f"Difference: the largest one of the output from that of {report.sides[0]} under the same "
+        f"weights and inputs, as a part of the output's range ({TRAIN}: of each loss of the first "
+        f"step, as a part of it). A warning tells of more than {bounds}.",
         "GFLOP: of the program as XLA counts it before it optimises; the same number serves all "
         "sides. Share of peak: against the best large square matrix product in the same precision "
         f"on the same device and in the same framework, measured here: {_peaks(report)}.",
@@ -189,11 +189,11 @@ def _failures(report: Report) -> list[str]:
 def _environment(about: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     rest = "; ".join(
-        f"{name.replace('_', ' ')} {value if value is not None else 'unknown'}"
+        f"{name.replace('_', ' ')}: {value if value is not None else 'unknown'}"
         for name, value in about.items()
         if name != "versions"
     )
-    return f"{rest}; {versions}"
+    return f"{rest}\n- {versions}"
 
 
 def _case(result: Result) -> list[str]:
@@ -225,9 +225,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> s
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = [
-        "-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)
-    ]
+    rule = ["-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
 
 

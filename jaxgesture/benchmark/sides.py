@@ -53,11 +53,12 @@ def make_sides(subject: Subject, ways: Sequence[str]) -> Sides:
             "PyTorch for that device, or compare on the CPU with JAX_PLATFORMS=cpu"
         )
         return Sides((ours,), (ours.name,), (note,))
-    running, names, notes = [ours], [ours.name], []
+    running: list[Side] = [ours]
+    names, notes = [ours.name], []
     for way in ways:
         compiled = way == "compiled"
         names.append(torch_side.COMPILED if compiled else torch_side.EAGER)
-        reason = torch_side.why_no_compiling(device) if compiled else None
+        reason = torch_side.prepare_compiling(device) if compiled else None
         if reason is None:
             running.append(torch_side.TorchSide(subject, device, compiled))
         else:

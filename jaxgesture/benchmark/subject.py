@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -73,7 +74,7 @@ def make_subject(config: Any) -> Subject:
     built: dict[str, Any] = {
         name: configuration.build(cls, config[name], name=name) for name, cls in SECTIONS.items()
     }
-    loss, notes = _shared(built["loss"])
+    loss = _shared(built["loss"])
     frozen, _ = load_frozen(loss)
     optim, steps = built["optim"], built["train"].steps
     training = Training(
@@ -88,25 +89,36 @@ def make_subject(config: Any) -> Subject:
     # One device, also where there are more: PyTorch has one.
     mesh = sharding.make_mesh(sharding.MeshConfig(), jax.devices()[:1])
     state = jax.device_get(initialize(make_init(training), jax.random.key(SEED), mesh))
-    return Subject(training, built, state, frozen or None, tuple(notes))
+    return Subject(training, built, state, frozen or None, notes(built))
 
 
-def _shared(loss: LossConfig) -> tuple[LossConfig, list[str]]:
-    """The losses that both sides have, and what to say of it."""
-    notes = []
-    if loss.read_out:
-        notes.append("The training step leaves the read-out out, which PyTorch's does not have.")
-    if loss.adversarial and loss.adversarial_start:
-        notes.append("The adversarial loss counts from the first step.")
-    paths = {
-        "perceptual_weights": bool(loss.perceptual), "local_weights": loss.looks_closer,
-    }  # fmt: skip
-    empty = [name for name, needed in paths.items() if needed and not getattr(loss, name)]
-    if empty:
-        notes.append(
-            f"{' and '.join(f'loss.{name}' for name in empty)}: random, which is as fast as any."
-        )
-    changed = dataclasses.replace(
-        loss, read_out=0.0, read_out_steps=0, adversarial_start=0, **dict.fromkeys(empty, RANDOM)
+def notes(built: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of a configuration the sides do otherwise, or not alike, a line each."""
+    loss, optim, model = built["loss"], built["optim"], built["model"]
+    found = {
+        "The training step leaves the read-out out, which PyTorch's does not have.": loss.read_out,
+        "The adversarial loss counts from the first step.": loss.adversarial
+        and loss.adversarial_start,
+        f"{' and '.join(f'loss.{name}' for name in _not_named(loss))}: no file is named, so the "
+        "features are random; that is as fast as any.": _not_named(loss),
+        f"PyTorch's training step uses Adam, not optim.name={optim.name!r}.": optim.name != "adam",
+        "model.remat saves memory for time in JAX alone.": model.remat,
+    }
+    return tuple(note for note, holds in found.items() if holds)
+
+
+def _shared(loss: LossConfig) -> LossConfig:
+    """The losses that both sides have, all from the first step on."""
+    return dataclasses.replace(
+        loss,
+        read_out=0.0,
+        read_out_steps=0,
+        adversarial_start=0,
+        **dict.fromkeys(_not_named(loss), RANDOM),
     )
-    return changed, notes
+
+
+def _not_named(loss: LossConfig) -> list[str]:
+    """The keys of weight files that the losses need and the configuration does not name."""
+    needed = {"perceptual_weights": loss.perceptual, "local_weights": loss.looks_closer}
+    return [name for name, used in needed.items() if used and not getattr(loss, name)]

@@ -92,9 +92,7 @@ def interleave(
         for name, value in turn().items():
             samples[name].append(value)
         done += 1
-    return {
-        name: failed[name] if name in failed else summarise(samples[name]) for name in programs
-    }
+    return {name: failed[name] if name in failed else summarise(samples[name]) for name in programs}
 
 
 def best_rate(

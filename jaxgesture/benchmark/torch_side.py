@@ -4,7 +4,11 @@ Images are channels first and contiguous, as the released code has them. Low pre
 autocast's; cuDNN may try its algorithms out, as XLA does.
 """
 
+import atexit
 import contextlib
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,11 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jaxgesture.animation.losses import GLOBAL, LOCAL, LOCAL_PARTS
+from jaxgesture.animation.step import DISCRIMINATOR
 from jaxgesture.benchmark.cases import (
     ANIMATE,
     DRIVING_SEED,
     ENCODE,
     EXTRACT,
+    NOT_COMPARED,
     SOURCE_SEED,
     TRAIN,
     Case,
@@ -28,9 +35,14 @@ from jaxgesture.benchmark.program import Program
 from jaxgesture.benchmark.subject import Subject
 from jaxgesture.core import tree
 from jaxgesture.core.types import NumpyBatch
+from jaxgesture.torch_baseline.discriminator import Discriminator
 from jaxgesture.torch_baseline.network import AnimationNetwork
+from jaxgesture.torch_baseline.step import StepConfig, TrainStep
+from jaxgesture.torch_baseline.vgg import VGG, vgg16, vgg19
+from jaxgesture.torch_baseline.weights import discriminator_state, feature_state
 
 EAGER, COMPILED = "torch eager", "torch compiled"
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # JAX's platform -> PyTorch's device
 
 
@@ -49,8 +61,17 @@ def device_name(device: torch.device) -> str:
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
-def why_no_compiling(device: torch.device) -> str | None:
-    """Why `torch.compile` does not work here, one line; None where it does."""
+def prepare_compiling(device: torch.device) -> str | None:
+    """Tries `torch.compile` with an empty cache, which the process then keeps to its end.
+
+    What other runs left in PyTorch's own cache would make compiling look faster than it is.
+
+    Returns:
+      why it does not work here, one line; None where it does.
+    """
+    if CACHE not in os.environ:
+        os.environ[CACHE] = tempfile.mkdtemp(prefix="jaxgesture-inductor-")
+        atexit.register(shutil.rmtree, os.environ[CACHE], ignore_errors=True)
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:  # it raises whatever its tools raise
@@ -78,8 +99,8 @@ class TorchSide:
         run = self._train_step(case) if case.task == TRAIN else self._inference(case)
 
         def call() -> Any:
-            with self._precision(case.precision):
-                result = run()
+            self._choose_products(case.precision)
+            result = run()
             self._wait()
             return result
 
@@ -96,7 +117,8 @@ class TorchSide:
             a, b = (torch.randn(n, n, dtype=dtype, device=self.device) for _ in range(2))
 
             def call() -> None:
-                with self._precision(precision), torch.inference_mode():
+                self._choose_products(precision)
+                with torch.inference_mode():
                     torch.matmul(a, b)
                 self._wait()
 
@@ -126,14 +148,18 @@ class TorchSide:
         call()
         return torch.cuda.max_memory_allocated(self.device) - before
 
-    @contextlib.contextmanager
-    def _precision(self, precision: str) -> Iterator[None]:
+    def _choose_products(self, precision: str) -> None:
+        """Whether an NVIDIA GPU may round what it multiplies to TF32."""
         tf32 = precision != "float32"
         torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
+
+    @contextlib.contextmanager
+    def _inferring(self, precision: str) -> Iterator[None]:
+        """No gradients, and autocast in bfloat16."""
         low = precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             yield
 
     def _tensor(self, array: np.ndarray) -> Tensor:
@@ -163,25 +189,67 @@ class TorchSide:
                 function, arguments = network.extract_motion, (driving,)
             else:
                 assert case.task == ANIMATE
-                with self._precision(case.precision), torch.inference_mode():
+                self._choose_products(case.precision)
+                with self._inferring(case.precision):
                     source = network.encode_source(self._images(1, SOURCE_SEED))
                     arguments = (source, network.extract_motion(driving))
                 function = network.animate
         function = self._compiled(function)
 
         def run() -> Any:
-            with torch.inference_mode():
+            with self._inferring(case.precision):
                 return function(*arguments)
 
         return run
 
     def _train_step(self, case: Case) -> Callable[[], Any]:
-        raise NotImplementedError(f"{training_batch} {case}")
+        training, optim = self.subject.training, self.subject.sections["optim"]
+        step = TrainStep(
+            self._network(),
+            StepConfig(
+                training.loss,
+                learning_rate=optim.learning_rate,
+                betas=(optim.b1, optim.b2),
+                clip_norm=optim.clip_norm,
+                ema_decay=optim.ema_decay,
+                low_precision=case.precision == "bfloat16",
+            ),
+            discriminator=self._discriminator(),
+            vgg19=self._features(GLOBAL, vgg19),
+            vgg16=self._features(LOCAL, vgg16),
+            compile=self.compiled,
+        )
+        batch = training_batch(case.batch, training.model.size, training.loss.looks_closer)
+        source, driving = (
+            self._tensor(batch[name]).permute(0, 3, 1, 2).contiguous()
+            for name in ("source", "driving")
+        )
+        boxes = self._tensor(batch["boxes"][:, LOCAL_PARTS]) if "boxes" in batch else None
+        return lambda: step(source, driving, boxes)
+
+    def _discriminator(self) -> Discriminator | None:
+        """The discriminator before its first step, with the JAX side's weights."""
+        network = self.subject.state.networks.get(DISCRIMINATOR)
+        if network is None:
+            return None
+        sizes = self.subject.training.discriminator
+        judge = Discriminator(sizes.widths, sizes.kernel, sizes.strides)
+        judge.load_state_dict(discriminator_state(network.params, network.stats))
+        return judge.to(self.device)
+
+    def _features(self, name: str, make: Callable[[], VGG]) -> VGG | None:
+        """A network that judges, with the JAX side's weights."""
+        params = (self.subject.frozen or {}).get(name)
+        if params is None:
+            return None
+        network = make()
+        network.load_features(feature_state(params))
+        return network.to(self.device)
 
 
 def _named(task: str, output: Any) -> NumpyBatch:
     leaves = tree.flatten(output) if isinstance(output, tuple | dict) else {task: output}
-    return {name: _plain(leaf) for name, leaf in leaves.items()}
+    return {name: _plain(leaf) for name, leaf in leaves.items() if name not in NOT_COMPARED}
 
 
 def _plain(value: Any) -> np.ndarray:

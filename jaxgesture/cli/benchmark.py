@@ -11,11 +11,13 @@ animation   the base model: encode_source, extract_motion, animate (one source i
 All sides have the same weights and inputs, and their repeats take turns. How far their outputs lie
 apart stands beside the times; where it is more than rounding, a warning says so. A case that runs
 out of memory is listed as such. PyTorch is not needed (pip install torch): without it JAX runs
-alone. On a GPU give its own --config, such as configs/stage1.py:paper; the default fits a laptop.
+alone. Losses on feature networks whose weight file is not named take random features.
+
+The default --config fits a laptop; on a GPU give its own, such as configs/stage1.py:paper. On a CPU
+torch.compile takes minutes a case, and --torch=eager does without.
 """
 
 import os
-import pathlib
 
 from absl import flags as absl_flags
 from ml_collections import config_flags
@@ -40,7 +42,7 @@ absl_flags.DEFINE_list(
     flag_values=FLAGS,
 )  # fmt: skip
 absl_flags.DEFINE_list(
-    "torch", "eager,compiled", "how PyTorch runs: eager, compiled, both, or none", flag_values=FLAGS
+    "torch", "eager,compiled", "how PyTorch runs, of eager and compiled; or none", flag_values=FLAGS
 )
 absl_flags.DEFINE_integer("repeats", 30, "of each side, at most", flag_values=FLAGS)
 absl_flags.DEFINE_float(
@@ -55,7 +57,9 @@ def run() -> None:
     """Runs the command."""
     # Before JAX starts: it would take most of a GPU's memory and leave PyTorch none.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    files = [_writable(name) for name in FLAGS.out or ()]
+    files = flags.output_files(FLAGS.out, SUFFIXES)
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
     from jaxgesture.benchmark import report
     from jaxgesture.benchmark.animation import Options, benchmark
 
@@ -89,13 +93,3 @@ def _config():
 
         return load_config("stage1", "debug")
     return FLAGS.config
-
-
-def _writable(name: str) -> pathlib.Path:
-    path = pathlib.Path(name).expanduser()
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"--out={name}: name a file that ends in {' or '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise UserError(f"--out={name} is a folder; name a file in it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path

@@ -83,6 +83,9 @@ class DeviationDecoder(nn.Module):
     where `scene` depends on the source image alone, so that it is computed once per source.
     """
 
+    re_up0: ResizeBlock
+    re_up1: ResizeBlock
+
     def __init__(self, config: AnimationConfig):
         super().__init__()
         self.deviation = config.deviation

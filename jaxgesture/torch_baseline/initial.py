@@ -23,10 +23,15 @@ def initialize(
         for head in (extractor.fc_yaw_down8, extractor.fc_pitch_down8, extractor.fc_roll_down8):
             _order_bins(head, config.head_slope)
     if config.enhancer and config.volume_smoothness:
-        weight = generator.Res_Feat.out_o[2].weight
+        weight = _kernel(generator.Res_Feat.out_o[2])
         weight.copy_(torch.tensordot(_smoothing(weight, config.volume_smoothness), weight, 1))
     if config.motion_decoder and config.motion_gain != 1.0:
-        generator.pose_up.out_1[0].weight.mul_(config.motion_gain)
+        _kernel(generator.pose_up.out_1[0]).mul_(config.motion_gain)
+
+
+def _kernel(module: nn.Module) -> Tensor:
+    assert isinstance(module, nn.Conv2d)
+    return module.weight
 
 
 def _order_bins(head: nn.Conv2d, slope: float) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from jaxgesture.animation.losses import LossConfig
 from jaxgesture.torch_baseline.discriminator import (
@@ -99,15 +100,16 @@ class TrainStep:
             self._global_loss = GlobalLoss(vgg19, loss.scales).to(first)
         if vgg16 is not None and loss.looks_closer:
             self._local_loss = LocalLoss(vgg16, loss.local_size).to(first)
-        self._parameters = list(network.parameters())
+        self._parameters: list[Tensor] = list(network.parameters())
         self._optimizer = self._adam(self._parameters, config.learning_rate)
         if self.discriminator is not None:
-            self._critics = list(self.discriminator.parameters())
+            self._critics: list[Tensor] = list(self.discriminator.parameters())
             rate = loss.discriminator_rate * config.learning_rate
             self._critic_optimizer = self._adam(self._critics, rate)
         self.average: list[Tensor] | None = None
         if config.ema_decay:
             self.average = [p.detach().clone() for p in self._parameters]
+            self._blend = get_ema_multi_avg_fn(config.ema_decay)
         self._generate, self._judge = self._generator_pass, self._discriminator_pass
         if compile:
             self._generate = torch.compile(self._generate, fullgraph=True)
@@ -143,7 +145,7 @@ class TrainStep:
         norm = clip_by_global_norm(self._parameters, self.config.clip_norm)
         self._optimizer.step()
         if self.average is not None:
-            torch._foreach_lerp_(self.average, self._parameters, 1 - self.config.ema_decay)
+            self._blend(self.average, self._parameters, None)
         metrics = {"loss": total, **{f"loss_{name}": value for name, value in terms.items()}}
         metrics |= {"grad_norm": norm, "psnr": -10 * torch.log10(terms["squared"])}
         if self.discriminator is not None:
@@ -198,11 +200,11 @@ class TrainStep:
     def _image(self, pixels: Tensor) -> Tensor:
         return pixels.to(self._dtype).div_(255)
 
-    def _adam(self, parameters: Sequence[nn.Parameter], rate: float) -> torch.optim.Adam:
+    def _adam(self, parameters: Sequence[Tensor], rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(parameters, rate, self.config.betas, fused=True)
 
 
-def clip_by_global_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> Tensor:
+def clip_by_global_norm(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
     """Scales gradients by max_norm / norm where their norm is above it; 0 leaves them alone.
 
     That is optax's rule; `torch.nn.utils.clip_grad_norm_` adds 1e-6 to the norm.
@@ -214,5 +216,5 @@ def clip_by_global_norm(parameters: Sequence[nn.Parameter], max_norm: float) -> 
     norm = torch.nn.utils.get_total_norm(gradients)
     if max_norm:
         scale = torch.where(norm > max_norm, max_norm / norm, torch.ones_like(norm))
-        torch._foreach_mul_(gradients, scale)
+        torch._foreach_mul_(gradients, scale)  # pyright: ignore
     return norm

@@ -48,3 +48,10 @@ def all_but_few(ours, theirs, share=0.99):
     ours, theirs = np.asarray(ours.detach(), np.float64), np.asarray(theirs, np.float64)
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     return np.quantile(np.abs(ours - theirs), share, method="higher")
+
+
+def of_norm(ours, theirs):
+    """The norm of the difference relative to the norm of `theirs`."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)

@@ -1,5 +1,6 @@
 """What a benchmark asks of the twin: compiled without graph breaks, channels last, autocast."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -12,30 +13,42 @@ from jaxgesture.animation.losses import LossConfig
 from jaxgesture.torch_baseline.discriminator import Discriminator
 from jaxgesture.torch_baseline.network import AnimationNetwork
 from jaxgesture.torch_baseline.step import StepConfig, TrainStep
-from jaxgesture.torch_baseline.vgg import vgg16, vgg19
+from jaxgesture.torch_baseline.vgg import VGG
 
-COMPILED = 1e-4  # absolute, images in [0, 1]; measured beside each print
-LOW_PRECISION = 0.05  # absolute, bfloat16
+SAME = 1e-9  # absolute, float64: 1e-14 measured
+LOSSES = {False: 1e-4, True: 1e-3}  # relative, of a compiled step in float32 and in bfloat16
+# Relative error of the norm under autocast.
+LOW_PRECISION = {"feature": 0.05, "scene": 0.05, "motion": 0.01, "image": 0.05}
 
 
 def images(count, seed=0):
     return torch.from_numpy(channels_first(pictures(count, seed)))
 
 
-def network():
-    return randomise(AnimationNetwork(TINY)).float()
+def network(**changes):
+    return randomise(AnimationNetwork(dataclasses.replace(TINY, **changes)))
+
+
+def apart(ours, theirs):
+    found = (ours - theirs).abs().max().item()
+    print(found)
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_network_is_the_network():
-    ours = network().eval()
+def test_compiled_parts_are_the_parts():
+    """A convolution network with its heads, and the warp; compiling all of it takes minutes."""
+    ours = network(extractor_blocks=(0, 0, 0)).eval()
+    x = images(2).double()
     with torch.no_grad():
-        plain = ours(images(2), images(2, seed=1))
-        compiled = torch.compile(ours, fullgraph=True)(images(2), images(2, seed=1))
-    found = (plain - compiled).abs().max().item()
-    print(found)
-    assert found <= COMPILED
+        motion = ours.extract_motion(x)
+        compiled = torch.compile(ours.extract_motion, fullgraph=True)
+        assert apart(compiled(x), motion) <= SAME
+        volume = ours.encode_source(x).feature
+        decoded = ours.decode_motion(motion)
+        compiled = torch.compile(ours.generator.warp, fullgraph=True)
+        assert apart(compiled(volume, *decoded), ours.generator.warp(volume, *decoded)) <= SAME
 
 
 @pytest.mark.slow
@@ -59,11 +72,11 @@ def test_a_whole_step_has_no_graph_breaks(low_precision, monkeypatch):
     for compiled in (False, True):
         torch.manual_seed(0)
         step = TrainStep(
-            network(),
+            network(enhancer_blocks=0, decoder_blocks=0).float(),
             config,
             discriminator=Discriminator((4, 6), kernel=3, strides=(2, 1)),
-            vgg19=vgg19(),
-            vgg16=vgg16(),
+            vgg19=VGG("vgg19", (1, 6), normalise=True),
+            vgg16=VGG("vgg16", (4,), normalise=False),
             compile=compiled,
         )
         source, driving = ((images(2, seed) * 255).to(torch.uint8) for seed in (0, 1))
@@ -71,28 +84,47 @@ def test_a_whole_step_has_no_graph_breaks(low_precision, monkeypatch):
         values.append([{k: v.item() for k, v in m.items()} for m in metrics])
     for plain, compiled in zip(*values, strict=True):
         assert plain.keys() == compiled.keys()
-        for name, value in plain.items():
-            assert compiled[name] == pytest.approx(value, rel=2e-2 if low_precision else 1e-3), name
+        found = {name: abs(compiled[name] / value - 1) for name, value in plain.items()}
+        # The warp magnifies rounding in the gradient.
+        print(found.pop("grad_norm"), found)
+        assert max(found.values()) <= LOSSES[low_precision]
 
 
 def test_channels_last_is_the_same_network():
-    ours = network().train()
-    plain = ours(images(2), images(2, seed=1))
+    plain = network().train()(images(2).double(), images(2, seed=1).double())
     last = network().train().to(memory_format=torch.channels_last)
-    x, y = (images(2, s).to(memory_format=torch.channels_last) for s in (0, 1))
+    x, y = (images(2, s).double().to(memory_format=torch.channels_last) for s in (0, 1))
     image = last(x, y)
-    found = (image - plain).abs().max().item()
-    print(found)
-    assert found <= COMPILED
+    assert apart(image, plain) <= SAME
     image.square().mean().backward()
     assert all(p.grad.isfinite().all() for p in last.parameters())
     maps = last.generator.encode(x)
     assert all(m.is_contiguous(memory_format=torch.channels_last) for m in maps)
 
 
+def test_autocast_is_near():
+    """Part by part: what low precision does to the motion decides what the warp shows."""
+    ours = network().float().eval()
+    x, y = images(2), images(2, seed=1)
+    with torch.no_grad():
+        source, motion = ours.encode_source(x), ours.extract_motion(y)
+        warped = ours.generator.warp(source.feature, *ours.decode_motion(motion))
+        with torch.autocast("cpu", torch.bfloat16):
+            low = ours.encode_source(x)
+            pairs = {
+                "feature": (low.feature, source.feature),
+                "scene": (low.scene[0], source.scene[0]),
+                "motion": (ours.extract_motion(y), motion),
+            }
+            image = ours.generator.decoder(warped, low.scene)
+        pairs["image"] = image, ours.generator.decoder(warped, source.scene)
+    errors = {name: ((a.float() - b).norm() / b.norm()).item() for name, (a, b) in pairs.items()}
+    print(errors)
+    assert all(0 < errors[name] <= most for name, most in LOW_PRECISION.items())
+
+
 def test_autocast_keeps_what_must_be_float32():
-    ours = network().train()
-    plain = network().train()(images(2), images(2, seed=1))
+    ours = network().float().train()
     seen = {}
 
     def keep(name):
@@ -106,9 +138,6 @@ def test_autocast_keeps_what_must_be_float32():
     ours.pose_base.register_forward_hook(keep("extractor"))
     with torch.autocast("cpu", torch.bfloat16):
         image = ours(images(2), images(2, seed=1))
-    found = (image - plain).abs().max().item()
-    print(found)
-    assert 0 < found <= LOW_PRECISION
     assert image.dtype == torch.float32
     (feature, rotation, translation), warped = seen["warp"]
     assert feature.dtype == warped.dtype == torch.bfloat16

@@ -26,7 +26,7 @@ from jaxgesture.torch_baseline import blocks, generator, network
 from jaxgesture.torch_baseline import extractor as twin_extractor
 from jaxgesture.torch_baseline import warping as twin_warping
 
-TWIN = 1e-9  # see `twins.error`; measured beside each block by `pytest -s`, at most MEASURED
+TWIN = 1e-9  # see `twins.error`; at most 6e-11 measured, a gradient of the extractor's
 DTYPE = "float64"
 
 
@@ -215,10 +215,9 @@ def test_decoder(deviation, check):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whole", [True, False])
-def test_whole_network_in_training(whole, check):
-    switches = dict.fromkeys(("deviation", "enhancer", "motion_decoder"), whole)
-    config = dataclasses.replace(CONFIG, **switches)
+def test_whole_network_without_what_can_be_left_out(check):
+    """`test_step` has the whole network, through its losses."""
+    config = dataclasses.replace(CONFIG, deviation=False, enhancer=False, motion_decoder=False)
     ours = network.AnimationNetwork(config).train()
     theirs = jax_network.AnimationNetwork(config)
     images = [pictures(2, seed).astype(np.float64) for seed in (0, 1)]
@@ -227,8 +226,8 @@ def test_whole_network_in_training(whole, check):
         image, updates = theirs.apply(variables, *images, train=True, mutable=["batch_stats"])
         return (image,), updates["batch_stats"]
 
-    name = "network" if whole else "network, all ablations"
-    check(name, ours, lambda *x: (ours(*x),), apply, template(theirs, *images), images)
+    shapes = template(theirs, *images)
+    check("network, all ablations", ours, lambda *x: (ours(*x),), apply, shapes, images)
 
 
 @pytest.mark.parametrize("off", ["nothing", "deviation", "enhancer", "motion_decoder"])

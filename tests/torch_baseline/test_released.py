@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tolerances
 import torch
-from parity.test_ssl_stage1 import relative
 from PIL import Image
-from torch_baseline.golden import procedural
+from torch_baseline.golden import of_norm, weights
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.torch_baseline.network import AnimationNetwork
@@ -31,13 +30,10 @@ def test_names_and_shapes_are_the_released_ones(manifest):
 
 
 @pytest.fixture(scope="module")
-def released(shared, manifest):
+def released(shared):
     """Everything the golden file holds, computed by the twin, and the golden file."""
     network = AnimationNetwork(AnimationConfig()).eval()
-    make = procedural(shared).procedural_array
-    weights = {k: torch.from_numpy(np.asarray(make(k, tuple(s), 0))) for k, s in manifest.items()}
-    network.load_state_dict(weights, strict=True)
-    del weights
+    network.load_state_dict(weights(shared, "ssl"), strict=True, assign=True)
 
     def picture(name):
         pixels = np.asarray(Image.open(shared / f"data/stills/{name}.png").convert("RGB"))
@@ -77,22 +73,23 @@ def test_released_outputs(released):
     kept = {"encoder_0": (8, 8), "encoder_1": (8, 4), "encoder_2": (8, 2), "encoder_3": (8, 1)}
     kept |= {"feature_map": (8, 1)}
     errors = {
-        name: relative(ours[name][::c, ::s, ::s], golden[name]) for name, (c, s) in kept.items()
+        name: of_norm(ours[name][::c, ::s, ::s], golden[name]) for name, (c, s) in kept.items()
     }
     for name in (
         "yaw_logits", "pitch_logits", "roll_logits", "translation", "rotation",
         "motion_feature_driving", "motion_feature_source", "rotation_up",
     ):  # fmt: skip
-        errors[name] = relative(ours[name], golden[name])
+        errors[name] = of_norm(ours[name], golden[name])
 
     def pair(prefix):
-        warped = relative(ours[f"{prefix}warped"][::8], golden["warped"])
-        image = relative(ours[f"{prefix}prediction"][:, ::2, ::2], golden["prediction"])
+        warped = of_norm(ours[f"{prefix}warped"][::8], golden["warped"])
+        image = of_norm(ours[f"{prefix}prediction"][:, ::2, ::2], golden["prediction"])
         return {f"{prefix}warped": warped, f"{prefix}prediction": image}
 
     staged, end_to_end = pair("staged_"), pair("")
+    print("\nthe released code against the twin: relative errors")
     for name, value in (errors | staged | end_to_end).items():
-        print(f"{name:24} {value:.1e}")
+        print(f"| {name:24} | {value:.1e} |")
     assert max(errors.values()) <= tolerances.STAGE1_NETWORK
     assert max(staged.values()) <= tolerances.STAGE1_STAGED
     assert end_to_end["warped"] <= tolerances.STAGE1_WARPED
