@@ -1,20 +1,24 @@
 """The benchmark of the base model, from a configuration to a report."""
 
 import dataclasses
+import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from tqdm import tqdm
 
 from jaxgesture.benchmark import compare, environment
-from jaxgesture.benchmark.cases import PRECISIONS, make_cases
+from jaxgesture.benchmark.cases import PRECISIONS, Case, make_cases
 from jaxgesture.benchmark.report import Report
 from jaxgesture.benchmark.sides import WAYS, make_sides
 from jaxgesture.benchmark.subject import make_subject
 from jaxgesture.core import tree
 from jaxgesture.core.config import nearest
 from jaxgesture.core.errors import UserError
+
+BUSY = 0.5  # load for each core above which a note says so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,47 +74,75 @@ def benchmark(config: Any, options: Options, *, progress: bool = False) -> Repor
       options: what to measure.
       progress: show a bar.
 
+    Returns:
+      what was measured; after Ctrl-C, what was until then.
+
     Raises:
       UserError: for a wrong configuration or precision, or if every case failed.
     """
-    platform = jax.devices()[0].platform
-    precisions = _precisions(options.precisions, platform)
+    busy = _busy()
+    precisions = _precisions(options.precisions, jax.devices()[0].platform)
     subject = make_subject(config)
-    training = subject.training
     sides = make_sides(subject, options.ways)
-    train_batch = options.train_batch or subject.batch_size
-    cases = make_cases(options.batches, train_batch, precisions)
+    cases = make_cases(options.batches, options.train_batch or subject.batch_size, precisions)
     frameworks = {compare.framework(side.name) for side in sides.running}
-    results, warnings = [], []
     total = len(frameworks) * len(precisions) + len(cases)
     with tqdm(total=total, desc="benchmark", unit="case", disable=not progress) as bar:
         bar.set_postfix_str("matrix products")
         peaks = compare.peaks(sides.running, precisions, bar.update)
-        for case in cases:
-            bar.set_postfix_str(str(case))
-            result = compare.run_case(sides.running, case, options.repeats, options.seconds)
-            for line in compare.warnings_of(result):
-                warnings.append(line)
-                bar.write(f"jaxgesture: warning: {line}", file=sys.stderr)
-            results.append(result)
-            bar.update()
-    failures = [f for r in results for f in r.sides.values() if isinstance(f, compare.Failure)]
-    if len(failures) == len(cases) * len(sides.running):
-        raise UserError(f"every case failed, the first with: {failures[0].reason}; choose smaller "
-                        "--batches and --train_batch, or a smaller --config")  # fmt: skip
+        results, cut = _run_cases(sides.running, cases, options, bar)
+    _check_failures(results)
     count = tree.format_count(tree.count(subject.variables["params"]))
     about = environment.about()
     if sides.torch_device:
         about["torch_device"] = sides.torch_device
     return Report(
-        f"the base model at {training.model.size} pixels, {count} parameters",
+        f"the base model at {subject.training.model.size} pixels, {count} parameters",
         sides.names,
         tuple(results),
         peaks,
         about,
-        (*subject.notes, *sides.notes),
-        tuple(warnings),
+        (*subject.notes, *sides.notes, *busy, *cut),
+        tuple(line for result in results for line in compare.warnings_of(result)),
     )
+
+
+def _run_cases(
+    sides: Sequence[compare.Side], cases: Sequence[Case], options: Options, bar: tqdm
+) -> tuple[list[compare.Result], list[str]]:
+    """The results, and a note where Ctrl-C cut them short."""
+    results = []
+    for case in cases:
+        bar.set_postfix_str(str(case))
+        try:
+            result = compare.run_case(sides, case, options.repeats, options.seconds)
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            return results, [f"Interrupted at {case}: this and what follows was not measured."]
+        for line in compare.warnings_of(result):
+            bar.write(f"jaxgesture: warning: {line}", file=sys.stderr)
+        results.append(result)
+        bar.update()
+    return results, []
+
+
+def _check_failures(results: Sequence[compare.Result]) -> None:
+    sides = [side for result in results for side in result.sides.values()]
+    failures = [side for side in sides if isinstance(side, compare.Failure)]
+    if len(failures) == len(sides):
+        raise UserError(
+            f"every case failed, the first with: {failures[0].reason}; choose smaller --batches "
+            "and --train_batch, or a smaller --config"
+        )
+
+
+def _busy() -> list[str]:
+    """A note where other programs run."""
+    load = environment.load()
+    if load is None or load <= BUSY * (os.cpu_count() or 1):
+        return []
+    return [f"The machine was busy before this began (load {load:.1f}): run it again alone."]
 
 
 def _precisions(wanted: tuple[str, ...] | None, platform: str) -> tuple[str, ...]:

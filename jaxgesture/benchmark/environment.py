@@ -27,6 +27,11 @@ def about() -> dict[str, Any]:
     }
 
 
+def load() -> float | None:
+    """Programs that wanted a core in the last minute; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def device_name() -> str:
     """JAX's device for people; on a CPU with XLA's threads, one for each core it may use."""
     device = jax.devices()[0]
@@ -70,4 +75,4 @@ def commit(folder: pathlib.Path) -> str | None:
         head, changed = git("rev-parse", "HEAD"), git("status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None
-    return f"{head} dirty" if changed else head
+    return f"{head[:12]} dirty" if changed else head[:12]

@@ -9,6 +9,7 @@ from typing import Any
 from jaxgesture.benchmark.cases import PRECISIONS, TRAIN
 from jaxgesture.benchmark.compare import BOUNDS, Measured, Result, framework
 from jaxgesture.benchmark.program import Failure
+from jaxgesture.benchmark.timing import SETTLE_S
 
 NONE = "-"
 MIB = 2**20
@@ -150,8 +151,8 @@ def _caption(report: Report) -> str:
     bounds = ", ".join(f"{BOUNDS[name]:g} in {name}" for name in PRECISIONS if name in used)
     lines = [
         "Times: median of repeats that interleave over the sides, with half the distance of the "
-        "quartiles; every call waits for its results. A ratio above 1 means that "
-        f"{report.sides[0]} is faster.",
+        f"quartiles; every call waits for its results, and short ones follow {1e3 * SETTLE_S:.0f} "
+        f"ms of untimed calls. A ratio above 1 means that {report.sides[0]} is faster.",
         f"Difference: the largest one of the output from that of {report.sides[0]} under the same "
         f"weights and inputs, as a part of the output's range ({TRAIN}: of each loss of the first "
         f"step, as a part of it). A warning tells of more than {bounds}.",

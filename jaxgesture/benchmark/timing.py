@@ -1,8 +1,10 @@
 """Timing of programs side by side.
 
 Repeats interleave, A B C A B C ..., so that whatever else the machine does hits all programs alike.
-A program is called once a repeat and must not return before its results are there. What is
-reported is the median; the spread is half the distance of the quartiles, as a part of the median.
+A program must not return before its results are there. Each repeat is one timed call, after calls
+without a clock for `SETTLE_S`: the threads and the caches that another framework leaves behind made
+a call of 4 ms 1.2 to 1.7 times as long, and a pause made it worse. What is reported is the median;
+the spread is half the distance of the quartiles, as a part of the median.
 """
 
 import dataclasses
@@ -16,6 +18,8 @@ from jaxgesture.benchmark.program import Failure, failure_of
 
 MIN_REPEATS = 3  # below which no median is worth anything, whatever the budget
 WARM_UP = 1  # calls of each program, after those of its preparation
+SETTLE_S = 0.03
+LONG_S = 0.3  # calls from this length on need no settling
 PEAK_REPEATS = 5
 
 Clock = Callable[[], float]
@@ -79,18 +83,23 @@ def interleave(
             failed[name] = failure_of(error)
         return clock() - start
 
-    def turn() -> dict[str, float]:
-        return {name: call(name) for name in programs if name not in failed}
+    def settle(name: str) -> None:
+        spent = 0.0
+        while spent < SETTLE_S and lengths[name] < LONG_S and name not in failed:
+            spent += call(name)
 
+    lengths: dict[str, float] = {}
     for _ in range(WARM_UP):
-        turn()
+        lengths = {name: call(name) for name in programs if name not in failed}
     start, done = clock(), 0
     while done < repeats and len(failed) < len(programs):
         spent = clock() - start
         if done >= MIN_REPEATS and spent * (done + 1) / done > seconds:
             break
-        for name, value in turn().items():
-            samples[name].append(value)
+        for name in [name for name in programs if name not in failed]:
+            settle(name)
+            if name not in failed:
+                samples[name].append(call(name))
         done += 1
     return {name: failed[name] if name in failed else summarise(samples[name]) for name in programs}
 

@@ -19,6 +19,7 @@ from jaxgesture.benchmark.program import Failure
 from jaxgesture.benchmark.sides import make_sides
 from jaxgesture.benchmark.subject import make_subject
 from jaxgesture.benchmark.subject import notes as notes_on
+from jaxgesture.benchmark.timing import Timing
 from jaxgesture.core import config as configuration
 from jaxgesture.core import tree
 from jaxgesture.core.errors import UserError
@@ -100,6 +101,7 @@ def test_the_report_says_where_and_how(found):
     assert content["about"]["jax_device"].endswith("threads")
     assert f"{found.results[0].case.task} " in text and "threads" in text
     assert len(content["cases"]) == len(found.results)
+    assert len(content["about"]["commit"].split()[0]) == 12
 
 
 @needs_torch
@@ -187,6 +189,21 @@ def test_nothing_but_failures_is_an_error(subject, monkeypatch):
     monkeypatch.setattr(compare, "run_case", fail)
     with pytest.raises(UserError, match="every case failed, the first with: out of memory"):
         animation.benchmark(make_config(), options(ways=()))
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_reports_what_it_has(subject, monkeypatch):
+    def run_case(sides, case, repeats, seconds):
+        if case.task == "extract_motion":
+            raise KeyboardInterrupt
+        return compare.Result(case, None, {"JAX": Measured(Timing(1.0, 1.0, 1.0, 3))})
+
+    monkeypatch.setattr(animation, "make_subject", lambda config: subject)
+    monkeypatch.setattr(compare, "PEAK_SIZES", (64,))
+    monkeypatch.setattr(compare, "run_case", run_case)
+    found = animation.benchmark(make_config(), options(ways=()))
+    assert [result.case.task for result in found.results] == ["encode_source"]
+    assert "Interrupted at extract_motion x 2, float32" in report.markdown(found)
 
 
 def test_compiling_anew_leaves_the_cache_as_it_was():

@@ -5,6 +5,7 @@ import pytest
 
 from jaxgesture.benchmark.program import Failure, failure_of
 from jaxgesture.benchmark.timing import (
+    LONG_S,
     MIN_REPEATS,
     WARM_UP,
     best_rate,
@@ -43,6 +44,15 @@ def test_repeats_take_turns(clock):
     found = interleave(programs, repeats=4, seconds=1e9, clock=clock)
     assert "".join(clock.log) == "ABC" * (WARM_UP + 4)
     assert {name: t.repeats for name, t in found.items()} == dict.fromkeys("ABC", 4)
+
+
+def test_short_programs_settle_before_each_repeat(clock):
+    short = clock.program("S", 0.02, 0.5, 0.5, 0.01)  # warm-up, settling, repeat; then 0.01
+    found = interleave({"S": short, "L": clock.program("L", LONG_S)}, 3, 1e9, clock)
+    # Settled by one long call first, then by three calls of 0.01.
+    assert "".join(clock.log) == "SL" + "SSL" + "SSSSL" * 2
+    assert found["S"].repeats == found["L"].repeats == 3
+    assert (found["S"].median, found["L"].median) == pytest.approx((0.01, LONG_S))
 
 
 def test_median_and_quartiles_without_the_warm_up(clock):
