@@ -90,7 +90,8 @@ def spectral_sigma(
 ) -> Float[Array, ""]:
     """u^T W v, differentiable in the kernel alone."""
     u, v = jax.lax.stop_gradient((u, v))
-    return jnp.dot(u, jnp.dot(as_matrix(kernel), v, precision=jax.lax.Precision.HIGHEST))
+    exact = jax.lax.Precision.HIGHEST
+    return jnp.dot(u, jnp.dot(as_matrix(kernel), v, precision=exact), precision=exact)
 
 
 def _unit(x: Array) -> Array:

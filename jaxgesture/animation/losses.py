@@ -172,10 +172,12 @@ def local_loss(
     size: int,
     dtype: DTypeLike | None = None,
 ) -> dict[str, Float[Array, ""]]:
-    """The mean over all boxes that are there of the VGG-16 terms of `perceptual.losses`.
+    """The mean over all boxes of the VGG-16 terms of `perceptual.losses`; absent ones count as 0.
+
+    So a box weighs the same whether or not others of its batch are there.
 
     Returns:
-      "local" and "local_style"; zero where a batch has no box at all.
+      "local" and "local_style".
     """
     boxes = boxes[:, LOCAL_PARTS].astype(generated.dtype)
     ours, present = crop_and_resize(generated, boxes, size)
@@ -183,8 +185,7 @@ def local_loss(
     flat = (-1, size, size, 3)
     per_box = perceptual.local_terms(params, ours.reshape(flat), theirs.reshape(flat), dtype)
     weight = present.reshape(-1).astype(generated.dtype)
-    count = jnp.maximum(weight.sum(), 1)
-    features, style = ((weight * value).sum() / count for value in per_box)
+    features, style = ((weight * value).mean() for value in per_box)
     return {"local": features, "local_style": style}
 
 

@@ -62,6 +62,7 @@ def blur_downsample(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b 
         lax.conv_general_dilated,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=channels,
+        precision=lax.Precision.HIGHEST,  # a few taps; accelerators would round the image
     )
     weights = jnp.broadcast_to(kernel[:, None, None, None], (len(kernel), 1, 1, channels))
     x = per_channel(x, weights, (factor, 1), ((radius, radius), (0, 0)))

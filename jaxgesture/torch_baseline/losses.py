@@ -187,8 +187,7 @@ class LocalLoss(nn.Module):
         features = torch.stack([_absolute_difference(a, b).mean((1, 2, 3)) for a, b in pairs])
         styles = torch.stack([_style(a, b) for a, b in pairs])
         weight = present.flatten().to(features.dtype)
-        count = weight.sum().clamp_min(1)
-        return (weight * features.sum(0)).sum() / count, (weight * styles.sum(0)).sum() / count
+        return (weight * features.sum(0)).mean(), (weight * styles.sum(0)).mean()
 
 
 def sampling_grid(
