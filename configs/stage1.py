@@ -21,7 +21,8 @@ Words
 from jaxgesture.animation.train import SECTIONS
 from jaxgesture.core import config as configuration
 
-S2G = {  # not published; from S2G-MDDiffusion: 200 epochs x 50 repeats, batch 20
+S2G = {
+    # Not published; from S2G-MDDiffusion.
     "data.batch_size": 20,
     "data.augment.flip": 0.5,
     "data.augment.crop": 0.0,  # its time reversal means nothing for pairs of frames
@@ -29,15 +30,17 @@ S2G = {  # not published; from S2G-MDDiffusion: 200 epochs x 50 repeats, batch 2
     "optim.learning_rate": 2e-4,
     "optim.b1": 0.5,
     "optim.clip_norm": 10.0,
-    "optim.ema_decay": 0.999,
+    "optim.schedule": "step",
     "loss.pixel": 0.0,
     "loss.perceptual": 10.0,
-    "loss.local": 10.0,
     "loss.adversarial": 0.1,
-    "loss.adversarial_start": 50_000,
-    "optim.schedule": "step",
+    # Its epochs 40, 70 and 90 of 200, for 2,000 clips: 50 repeats of a clip, 5,000 steps an epoch.
     "optim.boundaries": (200_000, 350_000, 450_000),
     "train.steps": 1_000_000,
+    # Not published, and not from there: ours.
+    "optim.ema_decay": 0.999,
+    "loss.local": 10.0,
+    "loss.adversarial_start": 50_000,
     "train.log_every": 100,
     "train.eval_every": 5_000,
     "checkpoint.every_steps": 2_000,

@@ -15,7 +15,7 @@ ALLOWED = {
     "layers": {"core"},
     "data": {"core"},
     "convert": {"core"},
-    "perceptual": {"core", "layers", "convert"},
+    "perceptual": {"core", "layers"},
     "evaluation": {"core", "layers", "perceptual"},
     # The released state dict is one of the ways in, so the model knows its names.
     "animation": {"core", "layers", "data", "convert", "perceptual", "evaluation"},

@@ -11,7 +11,6 @@ import optax
 
 from jaxgesture.animation.discriminator import (
     Discriminator,
-    DiscriminatorConfig,
     lsgan_discriminator,
     lsgan_generator,
 )
@@ -20,7 +19,7 @@ from jaxgesture.core.types import Array, Bool, Float, PyTree
 
 
 def create(
-    config: DiscriminatorConfig, optimizer: optax.GradientTransformation, size: int, key: Array
+    model: Discriminator, optimizer: optax.GradientTransformation, size: int, key: Array
 ) -> Network:
     """The discriminator before its first step, for images of `size` pixels.
 
@@ -28,23 +27,23 @@ def create(
       UserError: if such images are too small for it.
     """
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    variables = Discriminator(config).lazy_init(key, image, train=False)
+    variables = model.lazy_init(key, image, train=False)
     return create_network(variables["params"], optimizer, stats=variables["batch_stats"])
 
 
 def generator_term(
-    config: DiscriminatorConfig, network: Network, generated: Float[Array, "b h w 3"]
+    model: Discriminator, network: Network, generated: Float[Array, "b h w 3"]
 ) -> tuple[Float[Array, ""], PyTree]:
     """The generator's loss, and the discriminator's statistics after this look."""
     variables = {"params": network.params, "batch_stats": network.stats}
-    logits, updates = Discriminator(config).apply(
+    logits, updates = model.apply(
         jax.lax.stop_gradient(variables), generated, train=True, mutable=["batch_stats"]
     )
     return lsgan_generator(logits), updates["batch_stats"]
 
 
 def update(
-    config: DiscriminatorConfig,
+    model: Discriminator,
     network: Network,
     optimizer: optax.GradientTransformation,
     generated: Float[Array, "b h w 3"],
@@ -55,8 +54,8 @@ def update(
     """The discriminator after one step of its own, or as it was, and its loss.
 
     Args:
-      config: of the discriminator.
-      network: before the step.
+      model: the discriminator.
+      network: its parameters before the step.
       optimizer: its own.
       generated: carries no gradient.
       real: carries no gradient.
@@ -64,7 +63,6 @@ def update(
       active: whether it learns yet.
     """
     generated, real = jax.lax.stop_gradient((generated, real))
-    model = Discriminator(config)
 
     def objective(params: PyTree):
         fake, seen = model.apply(

@@ -39,8 +39,9 @@ class AnimationConfig:
       enhancer: enhance the image feature (eq. 2).
       motion_decoder: decode the motion field; otherwise it is resized bilinearly.
       prelu_slope: initial negative slope of the deviation's PReLU.
-      remat: keep only what enters each convolution block for the backward pass, and compute the
-        rest again: less memory, a third more time.
+      remat: keep only what enters each convolution block of encoder, enhancer, motion decoder and
+        deviation decoder for the backward pass, and compute the rest again: less memory for one
+        more forward pass of them.
       dtype: compute type of the convolutions, "float32" or "bfloat16"; "float64" for checks.
     """
 

@@ -17,6 +17,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import Array, Float
@@ -25,7 +26,6 @@ from jaxgesture.layers.conv import conv2d, uniform_fan_in
 PADDING = 1
 SLOPE = 0.2
 EPSILON = 1e-12  # least length that a vector is divided by
-DTYPES = ("float32", "bfloat16", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +36,11 @@ class DiscriminatorConfig:
       widths: channels of the convolutions in front of the classifier.
       kernel: side of all kernels in pixels; the padding is 1 whatever it is.
       strides: of the convolutions in front of the classifier, whose own is 1.
-      dtype: compute type of the convolutions: "float32", "bfloat16", or "float64" for checks.
     """
 
     widths: tuple[int, ...] = (64, 128, 256, 512)
     kernel: int = 5
     strides: tuple[int, ...] = (2, 2, 2, 1)
-    dtype: str = "float32"
 
     def __post_init__(self):
         if not self.widths or len(self.widths) != len(self.strides):
@@ -57,10 +55,6 @@ class DiscriminatorConfig:
             )
         if self.kernel < 3:
             raise UserError(f"discriminator.kernel is {self.kernel}; choose at least 3")
-        if self.dtype not in DTYPES:
-            raise UserError(
-                f"discriminator.dtype is {self.dtype!r}; choose one of {', '.join(DTYPES)}"
-            )
 
     @property
     def least_size(self) -> int:
@@ -161,9 +155,14 @@ class Discriminator(nn.Module):
 
     Parameters are named as PyTorch counts them, activations included: encoder_0, encoder_2, ...,
     classifier.
+
+    Attributes:
+      config: its sizes.
+      dtype: compute type of the convolutions.
     """
 
     config: DiscriminatorConfig
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 3"], *, train: bool) -> Float[Array, "b h2 w2 1"]:
@@ -176,7 +175,7 @@ class Discriminator(nn.Module):
         Raises:
           UserError: if the image is too small to leave a logit.
         """
-        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        config, dtype = self.config, jnp.dtype(self.dtype)
         if min(image.shape[1:3]) < config.least_size:
             raise UserError(
                 f"an image of {image.shape[1]} x {image.shape[2]} pixels is too small for the "

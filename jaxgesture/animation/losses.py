@@ -118,14 +118,14 @@ def load_frozen(config: LossConfig) -> tuple[PyTree, dict[str, Any]]:
       UserError: if a file is not named, missing, damaged, or of another network.
     """
     wanted = (
-        (GLOBAL, config.perceptual > 0, "perceptual_weights", "perceptual"),
-        (LOCAL, config.looks_closer, "local_weights", "local"),
+        (GLOBAL, "perceptual_weights", ("perceptual",)),
+        (LOCAL, "local_weights", ("local", "local_style")),
     )
     frozen, about = {}, {}
-    for name, needed, key, off in wanted:
-        if needed:
-            path = getattr(config, key)
-            loaded = weights.load(name, path, key=f"loss.{key}", off=f"loss.{off}")
+    for name, key, terms in wanted:
+        on = [f"loss.{term}" for term in terms if getattr(config, term)]
+        if on:
+            loaded = weights.load(name, getattr(config, key), key=f"loss.{key}", off=on)
             frozen[name] = loaded.params
             about[name] = {"source": loaded.source, "sha256": loaded.sha256}
     if not frozen:

@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 
 from jaxgesture.animation import adversarial
 from jaxgesture.animation.config import AnimationConfig
-from jaxgesture.animation.discriminator import DiscriminatorConfig
+from jaxgesture.animation.discriminator import Discriminator, DiscriminatorConfig
 from jaxgesture.animation.losses import LossConfig, feature_loss, reconstruction_loss
 from jaxgesture.animation.network import AnimationNetwork
 from jaxgesture.animation.read_out import ReadOut, read_out_loss
@@ -51,6 +51,11 @@ class Training:
     discriminator_optimizer: optax.GradientTransformation | None = None
     ema_decay: float | None = None
     ema_warmup: bool = False
+
+    @property
+    def discriminator_model(self) -> Discriminator:
+        """The discriminator, which computes in the type of the base model."""
+        return Discriminator(self.discriminator, jnp.dtype(self.model.dtype))
 
     @property
     def judges(self) -> optax.GradientTransformation | None:
@@ -96,7 +101,10 @@ def make_init(training: Training) -> Callable[[Array], TrainState]:
             networks[READ_OUT] = create_network(head["params"], optimizer)
         if training.judges:
             networks[DISCRIMINATOR] = adversarial.create(
-                training.discriminator, training.judges, config.size, rng.stream(key, DISCRIMINATOR)
+                training.discriminator_model,
+                training.judges,
+                config.size,
+                rng.stream(key, DISCRIMINATOR),
             )
         return create_state(**networks)
 
@@ -141,7 +149,7 @@ def make_step(training: Training) -> Step:
             judged = {}
             if training.judges:
                 term, judged = adversarial.generator_term(
-                    training.discriminator, networks[DISCRIMINATOR], image
+                    training.discriminator_model, networks[DISCRIMINATOR], image
                 )
                 terms["adversarial"] = term
                 total += loss.adversarial * jnp.where(active, term, 0)
@@ -159,8 +167,8 @@ def make_step(training: Training) -> Step:
         metrics["psnr"] = -10.0 * jnp.log10(terms["squared"])
         if training.judges:
             networks[DISCRIMINATOR], metrics["discriminator_loss"] = adversarial.update(
-                training.discriminator, networks[DISCRIMINATOR], training.judges, image, driving,
-                judged, active,
+                training.discriminator_model, networks[DISCRIMINATOR], training.judges, image,
+                driving, judged, active,
             )  # fmt: skip
         networks[GENERATOR], _ = apply_gradients(
             generator,

@@ -224,8 +224,7 @@ def make_training(built: Mapping[str, Any]) -> Training:
         loss=loss,
         optimizer=optimizer,
         opening_optimizer=opening,
-        # One compute type for all that is trained here.
-        discriminator=dataclasses.replace(built["discriminator"], dtype=built["model"].dtype),
+        discriminator=built["discriminator"],
         discriminator_optimizer=discriminator_optimizer(optim, loss, steps),
         ema_decay=optim.ema_decay or None,
         ema_warmup=optim.ema_warmup,

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from jaxgesture.benchmark import compare, environment
 from jaxgesture.benchmark.cases import PRECISIONS, Case, make_cases
 from jaxgesture.benchmark.report import Report
-from jaxgesture.benchmark.sides import WAYS, make_sides
+from jaxgesture.benchmark.sides import LAYOUTS, WAYS, make_sides
 from jaxgesture.benchmark.subject import make_subject
 from jaxgesture.core import tree
 from jaxgesture.core.config import nearest
@@ -32,6 +32,7 @@ class Options:
       ways: how PyTorch runs, of `sides.WAYS`; empty for JAX alone.
       repeats: of each side in each case, at most.
       seconds: budget of the timed repeats of a case, all sides together.
+      layout: how PyTorch's images lie in memory, of `sides.LAYOUTS`.
     """
 
     batches: tuple[int, ...] = (1, 8, 32)
@@ -40,6 +41,7 @@ class Options:
     ways: tuple[str, ...] = WAYS
     repeats: int = 30
     seconds: float = 20.0
+    layout: str = LAYOUTS[0]
 
     def __post_init__(self):
         """Refuses what cannot be run."""
@@ -83,7 +85,7 @@ def benchmark(config: Any, options: Options, *, progress: bool = False) -> Repor
     busy = _busy()
     precisions = _precisions(options.precisions, jax.devices()[0].platform)
     subject = make_subject(config)
-    sides = make_sides(subject, options.ways)
+    sides = make_sides(subject, options.ways, options.layout)
     cases = make_cases(options.batches, options.train_batch or subject.batch_size, precisions)
     frameworks = {compare.framework(side.name) for side in sides.running}
     total = len(frameworks) * len(precisions) + len(cases)

@@ -11,6 +11,7 @@ from jaxgesture.benchmark.jax_side import JaxSide
 from jaxgesture.benchmark.subject import Subject
 
 WAYS = ("eager", "compiled")
+LAYOUTS = ("channels_first", "channels_last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +31,13 @@ class Sides:
     torch_device: str = ""
 
 
-def make_sides(subject: Subject, ways: Sequence[str]) -> Sides:
+def make_sides(subject: Subject, ways: Sequence[str], layout: str = LAYOUTS[0]) -> Sides:
     """Finds the sides that can run.
 
     Args:
       subject: what they measure.
       ways: how PyTorch runs, of `WAYS`; empty for JAX alone.
+      layout: how PyTorch's images lie in memory, of `LAYOUTS`.
     """
     ours = JaxSide(subject)
     if not ways:
@@ -60,9 +62,10 @@ def make_sides(subject: Subject, ways: Sequence[str]) -> Sides:
         names.append(torch_side.COMPILED if compiled else torch_side.EAGER)
         reason = torch_side.prepare_compiling(device) if compiled else None
         if reason is None:
-            running.append(torch_side.TorchSide(subject, device, compiled))
+            running.append(torch_side.TorchSide(subject, device, compiled, layout))
         else:
             notes.append(
                 f"torch.compile does not work here ({reason}): install a C++ compiler, such as g++"
             )
+    notes.append(f"PyTorch's images and kernels are {layout} in memory.")
     return Sides(tuple(running), tuple(names), tuple(notes), torch_side.device_name(device))

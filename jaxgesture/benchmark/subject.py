@@ -10,7 +10,7 @@ import jax
 from jaxgesture.animation.losses import LossConfig, load_frozen
 from jaxgesture.animation.model import Animation
 from jaxgesture.animation.step import GENERATOR, Training, make_init
-from jaxgesture.animation.train import SECTIONS, discriminator_optimizer, make_optimizers
+from jaxgesture.animation.train import SECTIONS, make_training
 from jaxgesture.core import config as configuration
 from jaxgesture.core import sharding
 from jaxgesture.core.state import TrainState, initialize
@@ -55,13 +55,9 @@ class Subject:
         return self.sections["data"].batch_size
 
     def training_in(self, dtype: str) -> Training:
-        """The training with another compute type of base model and discriminator."""
-        training = self.training
-        return dataclasses.replace(
-            training,
-            model=dataclasses.replace(training.model, dtype=dtype),
-            discriminator=dataclasses.replace(training.discriminator, dtype=dtype),
-        )
+        """The training with another compute type."""
+        model = dataclasses.replace(self.training.model, dtype=dtype)
+        return dataclasses.replace(self.training, model=model)
 
 
 def make_subject(config: Any) -> Subject:
@@ -76,16 +72,8 @@ def make_subject(config: Any) -> Subject:
     }
     loss = _shared(built["loss"])
     frozen, _ = load_frozen(loss)
-    optim, steps = built["optim"], built["train"].steps
-    training = Training(
-        model=dataclasses.replace(built["model"], dtype="float32"),
-        loss=loss,
-        optimizer=make_optimizers(optim, 0, steps)[0],
-        discriminator=dataclasses.replace(built["discriminator"], dtype="float32"),
-        discriminator_optimizer=discriminator_optimizer(optim, loss, steps),
-        ema_decay=optim.ema_decay or None,
-        ema_warmup=optim.ema_warmup,
-    )
+    model = dataclasses.replace(built["model"], dtype="float32")
+    training = make_training({**built, "loss": loss, "model": model})
     # One device, also where there are more: PyTorch has one.
     mesh = sharding.make_mesh(sharding.MeshConfig(), jax.devices()[:1])
     state = jax.device_get(initialize(make_init(training), jax.random.key(SEED), mesh))

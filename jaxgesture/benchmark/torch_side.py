@@ -1,7 +1,7 @@
 """The PyTorch side: the twin of the base model, eager or through `torch.compile`; needs PyTorch.
 
-Images are channels first and contiguous, as the released code has them. Low precision is
-autocast's; cuDNN may try its algorithms out, as XLA does.
+Images are channels first, in memory either like that, as the released code has them, or with the
+channels last. Low precision is autocast's; cuDNN may try its algorithms out, as XLA does.
 """
 
 import atexit
@@ -11,11 +11,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jaxgesture.animation.losses import GLOBAL, LOCAL, LOCAL_PARTS
 from jaxgesture.animation.step import DISCRIMINATOR
@@ -43,6 +43,8 @@ from jaxgesture.torch_baseline.weights import discriminator_state, feature_state
 
 EAGER, COMPILED = "torch eager", "torch compiled"
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
+LAYOUTS = {"channels_first": torch.contiguous_format, "channels_last": torch.channels_last}
+Module = TypeVar("Module", bound=nn.Module)
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # JAX's platform -> PyTorch's device
 
 
@@ -87,10 +89,12 @@ class TorchSide:
       subject: what is measured.
       device: where.
       compiled: through `torch.compile`.
+      layout: of images and kernels in memory, of `LAYOUTS`.
     """
 
-    def __init__(self, subject: Subject, device: torch.device, compiled: bool):
+    def __init__(self, subject: Subject, device: torch.device, compiled: bool, layout: str):
         self.subject, self.device, self.compiled = subject, device, compiled
+        self._layout = LAYOUTS[layout]
         self.name = COMPILED if compiled else EAGER
 
     def program(self, case: Case) -> Program:
@@ -167,13 +171,19 @@ class TorchSide:
 
     def _images(self, count: int, seed: int) -> Tensor:
         size = self.subject.training.model.size
-        return self._tensor(images(count, size, seed)).permute(0, 3, 1, 2).contiguous()
+        return self._channels_first(images(count, size, seed))
+
+    def _channels_first(self, array: np.ndarray) -> Tensor:
+        return self._tensor(array).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
+
+    def _placed(self, network: Module) -> Module:
+        return network.to(self.device, memory_format=self._layout)
 
     def _network(self) -> AnimationNetwork:
         network = AnimationNetwork(self.subject.training.model)
         state_dict = self.subject.animation.state_dict()
         network.load_state_dict({k: torch.from_numpy(v) for k, v in state_dict.items()})
-        return network.to(self.device)
+        return self._placed(network)
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return torch.compile(function, dynamic=False) if self.compiled else function
@@ -220,10 +230,7 @@ class TorchSide:
             compile=self.compiled,
         )
         batch = training_batch(case.batch, training.model.size, training.loss.looks_closer)
-        source, driving = (
-            self._tensor(batch[name]).permute(0, 3, 1, 2).contiguous()
-            for name in ("source", "driving")
-        )
+        source, driving = (self._channels_first(batch[name]) for name in ("source", "driving"))
         boxes = self._tensor(batch["boxes"][:, LOCAL_PARTS]) if "boxes" in batch else None
         return lambda: step(source, driving, boxes)
 
@@ -235,7 +242,7 @@ class TorchSide:
         sizes = self.subject.training.discriminator
         judge = Discriminator(sizes.widths, sizes.kernel, sizes.strides)
         judge.load_state_dict(discriminator_state(network.params, network.stats))
-        return judge.to(self.device)
+        return self._placed(judge)
 
     def _features(self, name: str, make: Callable[[], VGG]) -> VGG | None:
         """A network that judges, with the JAX side's weights."""
@@ -244,7 +251,7 @@ class TorchSide:
             return None
         network = make()
         network.load_features(feature_state(params))
-        return network.to(self.device)
+        return self._placed(network)
 
 
 def _named(task: str, output: Any) -> NumpyBatch:

@@ -44,6 +44,11 @@ absl_flags.DEFINE_list(
 absl_flags.DEFINE_list(
     "torch", "eager,compiled", "how PyTorch runs, of eager and compiled; or none", flag_values=FLAGS
 )
+absl_flags.DEFINE_enum(
+    "torch_layout", "channels_first", ("channels_first", "channels_last"),
+    "how PyTorch's images and kernels lie in memory; which is faster depends on the device",
+    flag_values=FLAGS,
+)  # fmt: skip
 absl_flags.DEFINE_integer("repeats", 30, "of each side, at most", flag_values=FLAGS)
 absl_flags.DEFINE_float(
     "seconds", 20.0, "budget of a case's timed repeats, all sides together", flag_values=FLAGS
@@ -68,6 +73,7 @@ def run() -> None:
         train_batch=FLAGS.train_batch,
         precisions=None if FLAGS.precisions is None else tuple(FLAGS.precisions),
         ways=() if FLAGS.torch == ["none"] else tuple(FLAGS.torch),
+        layout=FLAGS.torch_layout,
         repeats=FLAGS.repeats,
         seconds=FLAGS.seconds,
     )

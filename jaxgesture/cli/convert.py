@@ -1,13 +1,17 @@
-"""jaxgesture convert: weights of the released PyTorch model into ours, and back.
+"""jaxgesture convert: published weights into ours, and back.
 
 Try:
   jaxgesture convert animation --source=model.pt --out=models/released
   jaxgesture convert animation --source=runs/stage1 --out=stage1.pt --to=torch
+  jaxgesture convert vgg19 --source=vgg19-dcbb9e9d.pth --out=vgg19.npz
 
 animation   the base model (arXiv 2409.17674). --source is a weight file (.pt, .pth, .tar, .ckpt,
             .bin, .npz, .safetensors), a workdir of stage 1, or an exported folder. --out becomes an
             exported folder, which generate, extract and evaluate take; with --to=torch a weight
             file with the released names, .npz and .safetensors included.
+vgg16, vgg19, alexnet, lpips_alex, lpips_vgg
+            the networks that judge. --source is the published file, --out a weight file with what
+            is used of it. As .npz it can be read where PyTorch is not installed.
 
 Every array must fit, and none may be left over. No code in a file is run. Nothing is written where
 anything is wrong, and what stands in --out already is kept if it is the same, never overwritten.
@@ -28,7 +32,8 @@ if TYPE_CHECKING:
     from jaxgesture.animation.model import Animation
     from jaxgesture.core.types import NumpyBatch
 
-SUBJECTS = ("animation",)
+ANIMATION = "animation"
+SUBJECTS = (ANIMATION, "vgg16", "vgg19", "alexnet", "lpips_alex", "lpips_vgg")
 TARGETS = ("jax", "torch")
 FLAGS = flags.new()
 absl_flags.DEFINE_string("subject", None, "what to convert", flag_values=FLAGS)
@@ -49,7 +54,13 @@ def run() -> None:
     out = pathlib.Path(flags.required(FLAGS, "out", "name what to write")).expanduser()
     if FLAGS.to not in TARGETS:
         raise UserError(f"--to={FLAGS.to} is not known; {nearest(FLAGS.to, TARGETS)}")
-    to_torch = FLAGS.to == "torch"
+    if FLAGS.subject == ANIMATION:
+        _animation(source, out, to_torch=FLAGS.to == "torch")
+    else:
+        _judge(FLAGS.subject, source, out)
+
+
+def _animation(source: str, out: pathlib.Path, to_torch: bool) -> None:
     _check_place(out, to_torch)
     from jaxgesture.animation.model import PRESETS, load_animation
     from jaxgesture.core import tree
@@ -63,6 +74,24 @@ def run() -> None:
     count = tree.format_count(tree.count(animation.variables["params"]))
     print(
         f"{source}: {len(arrays)} tensors, {count} parameters, sha256 {animation.sha256}\n"
+        f"{out}: {'written' if written else 'kept, it holds the same already'}"
+    )
+
+
+def _judge(name: str, source: str, out: pathlib.Path) -> None:
+    """Checks the weight file of a network that judges, and writes what is used of it."""
+    _check_place(out, to_torch=True)
+    from jaxgesture.core import weight_files
+    from jaxgesture.perceptual import weights
+
+    if source == weights.RANDOM:
+        raise UserError(f"--source={source} is no file; name {weights.NETWORKS[name].file}")
+    loaded = weights.load(name, source)
+    there = weight_files.read(source)
+    arrays = {entry.name: there[entry.name] for entry in weights.NETWORKS[name].table.entries}
+    written = _write_file(arrays, out)
+    print(
+        f"{source}: {len(arrays)} of {len(there)} tensors are used, sha256 {loaded.sha256}\n"
         f"{out}: {'written' if written else 'kept, it holds the same already'}"
     )
 

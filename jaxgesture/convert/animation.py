@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jaxgesture.convert import mapping
-from jaxgesture.convert.mapping import Rule
-from jaxgesture.core import tree
+from jaxgesture.core import mapping, tree
+from jaxgesture.core.mapping import Rule
 from jaxgesture.core.types import NumpyBatch, PyTree
 
 COUNTERS = "counters"  # in place of a collection

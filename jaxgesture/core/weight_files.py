@@ -126,8 +126,8 @@ def _read_torch(path: pathlib.Path) -> Any:
         import torch
     except ImportError as error:
         raise UserError(
-            f"reading {path} needs PyTorch: pip install torch (or convert it once, where PyTorch "
-            "is installed, with `jaxgesture convert`)"
+            f"reading {path} needs PyTorch: pip install torch (or convert it to .npz where PyTorch "
+            "is installed, see jaxgesture convert --help)"
         ) from error
     with _reading(path, "PyTorch file"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # guesses about a file that is refused anyway

@@ -106,7 +106,7 @@ def _pair_items(
         raise UserError(
             f"no {split!r} clip of {dataset.directory} has boxes of hands and face; put "
             "NAME.landmarks.npz beside the videos and prepare them again, or set "
-            "--config.loss.local=0"
+            "loss.local and loss.local_style to 0"
         )
     partial = functools.partial(dataset.record, split)
     record = _FrameCache(dataset, split).record if cache else partial

@@ -141,7 +141,10 @@ def local_terms(
 
 
 def total_variation(image: Float[Array, "b h w c"]) -> Float[Array, "b"]:
-    """Mean |difference| of vertical neighbours plus that of horizontal ones, per example."""
+    """Mean |difference| of vertical neighbours plus that of horizontal ones, per example.
+
+    A term of S2G-MDDiffusion that no recipe here uses.
+    """
     vertical = absolute(image[:, 1:] - image[:, :-1]).mean((1, 2, 3))
     horizontal = absolute(image[:, :, 1:] - image[:, :, :-1]).mean((1, 2, 3))
     return vertical + horizontal
@@ -153,6 +156,8 @@ def masked_l1(
     mask: Float[Array, "b h w 1"],
 ) -> Float[Array, "b"]:
     """Mean absolute difference inside a mask: sum |mask (generated - real)| / (c sum mask).
+
+    A term of S2G-MDDiffusion that no recipe here uses.
 
     Args:
       generated: in [0, 1].

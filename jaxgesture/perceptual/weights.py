@@ -11,14 +11,13 @@ import os
 import pathlib
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgesture.convert import mapping
-from jaxgesture.core import weight_files
+from jaxgesture.core import mapping, weight_files
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import PyTree
 from jaxgesture.perceptual import layout, lpips, vgg
@@ -107,14 +106,14 @@ class Weights:
     sha256: str
 
 
-def load(name: str, path: str | os.PathLike, *, key: str = "", off: str = "") -> Weights:
+def load(name: str, path: str | os.PathLike, *, key: str = "", off: Sequence[str] = ()) -> Weights:
     """Loads a frozen network's weights from a file, or makes random ones.
 
     Args:
       name: a key of `NETWORKS`.
       path: a file that `core.weight_files.read` takes, or "random".
       key: the config key that holds the path, such as "loss.global_weights", for the message.
-      off: the config key that turns the use of the network off at 0, for the message.
+      off: the config keys that turn the use of the network off at 0, for the message.
 
     Raises:
       UserError: no path, no such file, a file that is damaged, renamed or not readable without
@@ -180,11 +179,12 @@ def _known(name: str) -> Network:
     return NETWORKS[name]
 
 
-def _no_path(network: Network, key: str, off: str) -> str:
+def _no_path(network: Network, key: str, off: Sequence[str]) -> str:
     wanted = f"{network.file} from {network.origin}"
     if not key:
         return f"no weight file; give the path of {wanted}, or '{RANDOM}' for random features"
-    none = f", or --config.{off}=0 to do without" if off else ""
+    flags = " ".join(f"--config.{name}=0" for name in off)
+    none = f", or {flags} to do without" if flags else ""
     return (
         f"{key} is empty, and the loss needs {wanted}: set --config.{key}=PATH, "
         f"or '{RANDOM}' for random features{none}"

@@ -43,8 +43,10 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Returns the normalised map in the type of the input."""
-        # Autocast normalises in float32 and would leave the result there, twice as large.
-        return super().forward(input).to(input.dtype)
+        # Autocast would cast every map to float32 and back; the sums are in float32 either way.
+        with torch.autocast(input.device.type, enabled=False):
+            weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
+            return F.group_norm(input, self.num_groups, weight, bias, self.eps)
 
 
 def resized(x: Float[Tensor, "b c h w"], resize: Resize) -> Float[Tensor, "b c h2 w2"]:

@@ -1,5 +1,7 @@
 """`jaxgesture convert animation`: every way there and back, and what it refuses."""
 
+import sys
+
 import numpy as np
 import pytest
 import tolerances
@@ -11,8 +13,9 @@ from convert.faults import FAULTS, write_harmful
 from jaxgesture.animation import model
 from jaxgesture.animation.model import Animation, load_animation
 from jaxgesture.animation.step import as_image
-from jaxgesture.core import export, weight_files
+from jaxgesture.core import export, tree, weight_files
 from jaxgesture.data.datasets import MotionDataset
+from jaxgesture.perceptual import weights
 
 COUNTED = {"extractor/norm1": 5}
 
@@ -215,3 +218,24 @@ def test_a_folder_where_a_file_should_be(refuses, tmp_path):
     (tmp_path / "y.npz").mkdir()
     message = refuses("--source=x", f"--out={tmp_path / 'y.npz'}", "--to=torch")
     assert "y.npz is a folder; name a file in it" in message
+
+
+def test_a_network_that_judges_becomes_readable_without_torch(tmp_path, capsys, monkeypatch):
+    torch = pytest.importorskip("torch")
+    entries = weights.NETWORKS["alexnet"].table.entries
+    rng = np.random.default_rng(0)
+    used = {entry.name: rng.standard_normal(entry.shape).astype(np.float32) for entry in entries}
+    state = used | {"classifier.1.weight": np.ones((2, 3), np.float32)}
+    source, out = tmp_path / "alexnet.pth", tmp_path / "alexnet.npz"
+    torch.save({name: torch.from_numpy(array) for name, array in state.items()}, source)
+    there = weights.load("alexnet", source).params
+    arguments = ("convert", "alexnet", f"--source={source}", f"--out={out}")
+    assert calling.call(*arguments) == 0
+    assert "10 of 11 tensors are used" in capsys.readouterr().out
+    assert calling.call(*arguments) == 0
+    assert "kept" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
+    same(tree.flatten(weights.load("alexnet", out).params), tree.flatten(there))
+    assert calling.call("convert", "vgg16", f"--source={out}", f"--out={tmp_path / 'b.npz'}") == 1
+    assert "does not hold the weights" in capsys.readouterr().err
+    assert not (tmp_path / "b.npz").exists()

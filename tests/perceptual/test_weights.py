@@ -172,13 +172,13 @@ def test_code_in_a_file_is_not_run(tmp_path, form):
 
 def test_no_path_names_the_file_and_the_keys():
     with pytest.raises(UserError) as caught:
-        weights.load("vgg19", "", key="loss.global_weights", off="loss.global")
+        weights.load("vgg19", "", key="loss.global_weights", off=("loss.global", "loss.style"))
     message = str(caught.value)
     for part in (
         "vgg19-dcbb9e9d.pth from torchvision",
         "--config.loss.global_weights=PATH",
         "'random'",
-        "--config.loss.global=0",
+        "--config.loss.global=0 --config.loss.style=0 to do without",
     ):
         assert part in message
     with pytest.raises(UserError, match="alex.pth from the lpips package.*'random'"):

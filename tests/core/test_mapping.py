@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from jaxgesture.convert import mapping
-from jaxgesture.convert.mapping import Rule
+from jaxgesture.core import mapping
 from jaxgesture.core.errors import UserError
+from jaxgesture.core.mapping import Rule
 
 RULES = (
     Rule(r"block_(\d)/norm", r"blocks.\1.1"),
