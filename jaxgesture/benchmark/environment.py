@@ -4,15 +4,12 @@ import importlib.metadata
 import os
 import pathlib
 import platform
-import subprocess
 from typing import Any
 
 import jax
 
-import jaxgesture
 from jaxgesture.core import meta
 
-ROOT = pathlib.Path(jaxgesture.__file__).resolve().parent.parent
 CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
@@ -23,7 +20,7 @@ def about() -> dict[str, Any]:
         "jax_device": device_name(),
         "processor": processor(),
         "cpu_count": os.cpu_count(),
-        "commit": commit(ROOT),
+        "commit": meta.commit(),
     }
 
 
@@ -58,21 +55,3 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def commit(folder: pathlib.Path) -> str | None:
-    """The commit of a clone, "dirty" where files differ from it; None elsewhere."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-        return found.stdout.strip()
-
-    try:
-        # An installed package may lie inside of somebody else's repository.
-        if pathlib.Path(git("rev-parse", "--show-toplevel")).resolve() != folder.resolve():
-            return None
-        head, changed = git("rev-parse", "HEAD"), git("status", "--porcelain")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return f"{head[:12]} dirty" if changed else head[:12]

@@ -129,5 +129,6 @@ def _report(
         lpips="" if lpips is None else lpips.label,
         weights={name: animation.sha256 for name, animation in animations.items()},
         versions=meta.versions(),
+        commit=meta.commit(),
     )
     return Report(models, protocol)

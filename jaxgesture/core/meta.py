@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import pathlib
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from jaxgesture.core import config
 from jaxgesture.core.errors import UserError
 
 PACKAGES = ("jaxgesture", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+# Of this clone, or of the place it is installed in.
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Hashes of what a run is trained on.
 DATA = ("dataset_sha256", "weights_sha256")
 # Hash of the networks that judge it; a run that had none has no such key.
@@ -27,6 +30,24 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def commit(folder: pathlib.Path = ROOT) -> str | None:
+    """The commit of a clone, "dirty" where files differ from it; None elsewhere."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        return found.stdout.strip()
+
+    try:
+        # An installed package may lie inside of somebody else's repository.
+        if pathlib.Path(git("rev-parse", "--show-toplevel")).resolve() != folder.resolve():
+            return None
+        head, changed = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head[:12]} dirty" if changed else head[:12]
 
 
 def make(stage: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Protocol:
       lpips: network, weights and hashes; empty where LPIPS is left out.
       weights: model -> hash of its weights.
       versions: package -> version.
+      commit: of this program's clone; None where it is none.
     """
 
     data: str
@@ -39,6 +40,7 @@ class Protocol:
     lpips: str
     weights: Mapping[str, str]
     versions: Mapping[str, str]
+    commit: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,7 @@ def _caption(report: Report) -> list[str]:
         if regions.REGIONS[region]
     ]
     hashes = "; ".join(f"{name} sha256 {value}" for name, value in protocol.weights.items())
+    versions = ", ".join(f"{name} {version}" for name, version in protocol.versions.items())
     return [
         f"{protocol.clips} clips of split {protocol.split} of {protocol.data} (sha256 "
         f"{protocol.dataset_sha256}), {protocol.frames} driving frames of {protocol.size} x "
@@ -104,6 +107,7 @@ def _caption(report: Report) -> list[str]:
         "they are.",
         "The training part is that of the same file where there is one, else the clip itself.",
         f"Weights: {hashes}.",
+        f"Measured at commit {protocol.commit or 'unknown'} with {versions}.",
     ]
 
 

@@ -21,7 +21,7 @@ from jaxgesture.benchmark.subject import make_subject
 from jaxgesture.benchmark.subject import notes as notes_on
 from jaxgesture.benchmark.timing import Timing
 from jaxgesture.core import config as configuration
-from jaxgesture.core import tree
+from jaxgesture.core import meta, tree
 from jaxgesture.core.errors import UserError
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -241,6 +241,6 @@ def test_tf32_needs_a_gpu():
 
 
 def test_the_commit_of_this_clone_and_of_no_clone(tmp_path):
-    assert environment.commit(tmp_path) is None
+    assert meta.commit(tmp_path) is None
     versions = environment.versions()
     assert versions["jax"] == jax.__version__ and "torch" in versions

@@ -201,6 +201,7 @@ def written():
         protocol = report.Protocol(
             data="data/mine", dataset_sha256="d" * 64, split="validation", clips=2, frames=20,
             size=64, lpips=label, weights={"runs/a": "a" * 64}, versions={"jax": "0.10"},
+            commit="abc dirty",
         )  # fmt: skip
         return report.Report({"runs/a": scores}, protocol)
 
@@ -224,6 +225,7 @@ def test_markdown(written):
         regions.RULE,
         "left out: 10 of 40 hand boxes, 20 of 20 lips boxes.",
         "runs/a sha256 " + "a" * 64,
+        "Measured at commit abc dirty with jax 0.10.",
     ):
         assert part in caption, part
     assert all(line.startswith("- ") for line in lines[8:])
