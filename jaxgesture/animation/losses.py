@@ -98,6 +98,20 @@ class LossConfig:
                 "steps that train the read-out alone need a weight; set loss.read_out, or 0 steps"
             )
 
+    def check_sizes(self, size: int) -> None:
+        """Refuses what images of `size` pixels do not hold.
+
+        Raises:
+          UserError: a level of the pyramid without pixels, or crops larger than the image.
+        """
+        if max(self.scales) > size:
+            raise UserError(f"loss.scales is {self.scales}; images have {size} pixels only")
+        if self.looks_closer and self.local_size > size:
+            raise UserError(
+                f"loss.local_size is {self.local_size}; images have {size} pixels: larger crops "
+                "show no more"
+            )
+
     @property
     def looks_closer(self) -> bool:
         """Whether there is a local loss, which needs boxes."""

@@ -218,6 +218,7 @@ def make_training(built: Mapping[str, Any]) -> Training:
       UserError: if the steps do not suffice for opening, warm-up or discriminator.
     """
     optim, loss, steps = built["optim"], built["loss"], built["train"].steps
+    loss.check_sizes(built["model"].size)
     optimizer, opening = make_optimizers(optim, loss.read_out_steps, steps)
     return Training(
         model=built["model"],

@@ -45,12 +45,13 @@ class Options:
 
     def __post_init__(self):
         """Refuses what cannot be run."""
-        sizes = (*self.batches, *(() if self.train_batch is None else (self.train_batch,)))
-        if not self.batches or min(sizes) < 1:
+        if not self.batches or min(self.batches) < 1:
             raise UserError(
-                f"--batches={','.join(map(str, self.batches))} and --train_batch="
-                f"{self.train_batch} must be 1 or more, such as --batches=1,8"
+                f"--batches={','.join(map(str, self.batches))} must be 1 or more, such as "
+                "--batches=1,8"
             )
+        if self.train_batch is not None and self.train_batch < 1:
+            raise UserError(f"--train_batch={self.train_batch} must be 1 or more")
         for flag, words, known in (
             ("precisions", self.precisions or (), PRECISIONS), ("torch", self.ways, WAYS),
         ):  # fmt: skip

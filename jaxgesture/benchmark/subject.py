@@ -66,6 +66,10 @@ def make_subject(config: Any) -> Subject:
     Raises:
       UserError: for a wrong configuration.
     """
+    if "discriminator" not in config:
+        raise UserError(
+            "the base model takes a configuration of stage 1, such as configs/stage1.py:debug"
+        )
     configuration.check_sections(config, SECTIONS)
     built: dict[str, Any] = {
         name: configuration.build(cls, config[name], name=name) for name, cls in SECTIONS.items()

@@ -54,7 +54,10 @@ absl_flags.DEFINE_float(
     "seconds", 20.0, "budget of a case's timed repeats, all sides together", flag_values=FLAGS
 )
 absl_flags.DEFINE_list(
-    "out", None, "files to write, FILE.md for the tables, FILE.json for all", flag_values=FLAGS
+    "out",
+    None,
+    "files to write, or to write anew: FILE.md for the tables, FILE.json for all",
+    flag_values=FLAGS,
 )
 
 
@@ -63,8 +66,6 @@ def run() -> None:
     # Before JAX starts: it would take most of a GPU's memory and leave PyTorch none.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     files = flags.output_files(FLAGS.out, SUFFIXES)
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
     from jaxgesture.benchmark import report
     from jaxgesture.benchmark.animation import Options, benchmark
 
@@ -80,8 +81,9 @@ def run() -> None:
     found = benchmark(_config(), options, progress=True)
     text = report.markdown(found)
     print(text)
-    for file in files:
-        file.write_text(report.to_json(found) if file.suffix == ".json" else text)
+    flags.write_outputs(
+        {file: report.to_json(found) if file.suffix == ".json" else text for file in files}
+    )
 
 
 def _batches() -> tuple[int, ...]:

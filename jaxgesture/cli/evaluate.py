@@ -48,7 +48,10 @@ absl_flags.DEFINE_string(
 )
 absl_flags.DEFINE_list("compare", None, "other models, as --weights", flag_values=FLAGS)
 absl_flags.DEFINE_list(
-    "out", None, "files to write, FILE.md for the table, FILE.json for all", flag_values=FLAGS
+    "out",
+    None,
+    "files to write, or to write anew: FILE.md for the table, FILE.json for all",
+    flag_values=FLAGS,
 )
 
 
@@ -62,8 +65,8 @@ def run() -> None:
         raise UserError("--weights and --compare name a model twice; name each once")
     if FLAGS.clips < 1 or FLAGS.frames < 2:
         raise UserError(
-            f"--clips={FLAGS.clips} and --frames={FLAGS.frames} leave nothing to compare; choose 1 "
-            "or more, and 2 or more"
+            f"--clips={FLAGS.clips} and --frames={FLAGS.frames} leave nothing to compare: at least "
+            "1 clip and 2 of its frames are needed"
         )
     lpips = _lpips()
     from jaxgesture.animation.model import load_animation
@@ -75,9 +78,9 @@ def run() -> None:
     found = _report(animations, datasets[0], lpips)
     text = report.markdown(found)
     print(text, end="")
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(report.to_json(found) if file.suffix == ".json" else text)
+    flags.write_outputs(
+        {file: report.to_json(found) if file.suffix == ".json" else text for file in files}
+    )
 
 
 def _lpips() -> "Lpips | None":

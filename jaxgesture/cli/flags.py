@@ -7,7 +7,7 @@ A command whose module has a tuple `SUBJECTS` takes one of these words in front 
 import pathlib
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 from ml_collections import config_flags
@@ -42,6 +42,7 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
     subjects = _subjects(module)
     if subjects and len(argv) > 1 and not argv[1].startswith("-"):
         argv = [argv[0], f"--{SUBJECT}={argv[1]}", *argv[2:]]
+    _check_config_file(values, argv)
     before = sys.argv
     sys.argv = list(argv)  # ml_collections looks for its overrides there
     try:
@@ -71,6 +72,24 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     return True
+
+
+def _check_config_file(values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Says which config file is missing; ml_collections says it late, or not at all."""
+    for name in values:
+        if not isinstance(values[name], config_flags.config_flags._ConfigFlag):
+            continue
+        for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+            given, equals, value = argument.lstrip("-").partition("=")
+            if given != name or not argument.startswith("-"):
+                continue
+            file = pathlib.Path((value if equals else following).partition(":")[0])
+            if not file.is_file():
+                place = "" if file.is_absolute() else f" in {pathlib.Path.cwd()}"
+                raise UserError(
+                    f"--{name}: there is no file {file}{place}; give FILE:PRESET, such as "
+                    "configs/stage1.py:debug"
+                )
 
 
 def _subjects(module: types.ModuleType) -> tuple[str, ...]:
@@ -124,10 +143,10 @@ def required(values: flags.FlagValues, name: str, why: str) -> str:
 
 
 def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[pathlib.Path]:
-    """The files that a list flag --out names; nothing is made or written.
+    """The files that a list flag --out names, their folders made; nothing in them is changed.
 
     Raises:
-      UserError: if one ends in none of the suffixes, or is a folder.
+      UserError: if one ends in none of the suffixes, is a folder, or cannot be written.
     """
     files = [pathlib.Path(name).expanduser() for name in names or ()]
     for file in files:
@@ -135,4 +154,31 @@ def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[p
             raise UserError(f"--out={file}: name a file that ends in {' or '.join(suffixes)}")
         if file.is_dir():
             raise UserError(f"--out={file} is a folder; name a file in it")
+        there = file.exists()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a"):
+                pass
+            if not there:
+                file.unlink()
+        except OSError as error:
+            raise UserError(
+                f"--out={file} cannot be written: {error.strerror}; choose another place"
+            ) from error
     return files
+
+
+def write_outputs(texts: Mapping[pathlib.Path, str]) -> None:
+    """Writes files, each in place of what is there; one that fails does not keep back the others.
+
+    Raises:
+      UserError: if some could not be written, naming them.
+    """
+    failed = []
+    for file, text in texts.items():
+        try:
+            file.write_text(text)
+        except OSError as error:
+            failed.append(f"{file} ({error.strerror})")
+    if failed:
+        raise UserError(f"could not write {', '.join(failed)}; free some space or name another")

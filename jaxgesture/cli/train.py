@@ -7,7 +7,9 @@ Try:
       --workdir=runs/stage2 --config.optim.learning_rate=3e-4
 
 Everything goes into the workdir: checkpoints, metrics.jsonl, TensorBoard files, pictures. Ctrl-C
-saves first. --config takes a file and, after a colon, a preset (paper, small, debug) and words.
+saves first. A run keeps its configuration, with the number of steps where the learning rate hangs
+on it: to train such a run longer, begin anew. --config takes a file and, after a colon, a preset
+(paper, small, debug) and words.
 """
 
 from typing import Any

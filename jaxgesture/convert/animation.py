@@ -49,7 +49,8 @@ def table(template: PyTree) -> mapping.Table:
     counted = {**template, **_counters(template)}
     return mapping.Table(
         network="the base model",
-        remedy="give the file of a base model of the sizes that the preset has",
+        remedy="give the file of a base model of the preset's sizes; for other sizes, name a "
+        "folder that has a model of them: jaxgesture convert animation --preset=FOLDER",
         entries=mapping.make_entries(counted, RULES),
     )
 

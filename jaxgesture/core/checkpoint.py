@@ -254,7 +254,9 @@ def _newest_readable(
 ) -> tuple[T, list[int]]:
     """Returns what `read` makes of the newest step it can read, and the steps it could not."""
     if not steps:
-        raise UserError(f"no checkpoint in {directory.parent}; train first, or correct --workdir")
+        raise UserError(
+            f"{directory.parent} holds no trained model; train one there, or name another"
+        )
     if step is not None and step not in steps:
         raise UserError(
             f"no checkpoint of step {step} in {directory.parent}; "

@@ -66,6 +66,8 @@ def load(folder: str | os.PathLike, stage: str) -> tuple[PyTree, dict[str, Any]]
     folder = pathlib.Path(folder).expanduser()
     try:
         description = json.loads((folder / FILE).read_text())
+        if not isinstance(description, dict):
+            raise ValueError(f"{FILE} holds no description")
         with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
             variables = {name: jnp.asarray(arrays[name]) for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -86,6 +88,8 @@ def restore_trained(
     """
     folder = pathlib.Path(workdir).expanduser()
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}; give the --workdir of a training run")
+        raise UserError(
+            f"no folder {folder}; name the work directory of a training run, or an exported model"
+        )
     networks, about = checkpoint.restore_networks(folder, names=[name], stage=stage)
     return jax.tree.map(jnp.asarray, networks[name]), about

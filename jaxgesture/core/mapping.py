@@ -154,9 +154,14 @@ def to_variables(state_dict: Mapping[str, np.ndarray], table: Table, source: str
     }  # fmt: skip
     if any(problems.values()):
         said = "; ".join(f"{kind}: {_listed(names)}" for kind, names in problems.items() if names)
-        raise UserError(
-            f"{source} does not hold the weights of {table.network} ({said}); {table.remedy}"
-        )
+        remedy = table.remedy
+        if not (missing or unknown or shapes):
+            remedy = (
+                "the training that made them diverged, or the file is damaged"
+                if infinite
+                else f"save them as {' or '.join(sorted({str(e.dtype) for e in table.entries}))}"
+            )
+        raise UserError(f"{source} does not hold the weights of {table.network} ({said}); {remedy}")
     return tree.unflatten(variables)
 
 

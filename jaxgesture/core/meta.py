@@ -85,11 +85,6 @@ def check(
                 f"{workdir} was trained on other data ({name} differs); point data.directory back "
                 "to it, or use another --workdir"
             )
-    if stored.get(FROZEN) != given.get(FROZEN):
-        raise UserError(
-            f"{workdir} was trained with other weights of the networks in its loss; give the same "
-            "files again, or use another --workdir"
-        )
     changed = config.differences(stored.get("config", {}), given.get("config", {}), free)
     if changed:
         listed = [f"{key} was {old!r}, now {new!r}" for key, (old, new) in changed.items()]
@@ -97,6 +92,11 @@ def check(
         raise UserError(
             f"{workdir} was trained with another configuration: {'; '.join(listed[:SHOWN])}{more}; "
             "set them back, or use another --workdir"
+        )
+    if stored.get(FROZEN) != given.get(FROZEN):
+        raise UserError(
+            f"{workdir} was trained with other weights of the networks in its loss; give the same "
+            "files again, or use another --workdir"
         )
 
 

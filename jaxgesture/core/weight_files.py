@@ -10,6 +10,7 @@ import os
 import pathlib
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -79,7 +80,7 @@ def plain(state_dict: Any, source: str) -> NumpyBatch:
         raise UserError(
             f"{source} holds {what}, not named weights; give the file with the model's state dict"
         )
-    arrays = {str(name): _array(value) for name, value in state_dict.items()}
+    arrays = {str(name): _array(value, str(name), source) for name, value in state_dict.items()}
     wrong = [name for name, value in arrays.items() if value is None]
     if wrong:
         raise UserError(
@@ -91,7 +92,18 @@ def plain(state_dict: Any, source: str) -> NumpyBatch:
     return arrays  # pyright: ignore[reportReturnType]
 
 
-def _array(value: Any) -> np.ndarray | None:
+def _array(value: Any, name: str, source: str) -> np.ndarray | None:
+    try:
+        return _converted(value)
+    except (NotImplementedError, TypeError, RuntimeError) as error:
+        kind = getattr(value, "layout", type(value).__name__)
+        raise UserError(
+            f"{source}: {name} is no plain array ({kind}, device {getattr(value, 'device', '-')}); "
+            "save dense tensors that are in memory"
+        ) from error
+
+
+def _converted(value: Any) -> np.ndarray | None:
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
     if not hasattr(value, "detach"):
@@ -111,14 +123,40 @@ def _reading(path: pathlib.Path, kind: str) -> Iterator[None]:
         yield
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path} is damaged, or holds more than weights, which may run code and was not "
-            "opened; get it again from its source"
+            f"{path} is damaged, or holds more than tensors (a whole model, arguments, NumPy "
+            "arrays), which may run code and was not opened; get it again from its source, or save "
+            "the tensors alone: torch.save(model.state_dict(), ...)"
         ) from error
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"{path} is a TorchScript archive, which holds code and was not opened; save the "
+                "weights alone: torch.save(model.state_dict(), ...)"
+            ) from error
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
         raise UserError(
             f"{path} is damaged or no {kind} ({first[:160]}); get it again from its source"
         ) from error
+
+
+def _check_beginning(path: pathlib.Path) -> None:
+    """Names what is often found under the name of a PyTorch file."""
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path} is a Git LFS pointer, not the file; run `git lfs pull`")
+    if head.lstrip()[:1] == b"<":
+        raise UserError(f"{path} is a web page, not the file; download the file that it links to")
+    if head[8:9] == b"{":
+        raise UserError(f"{path} looks like a safetensors file; rename it to .safetensors")
+
+
+def _check_archive(path: pathlib.Path) -> None:
+    """PyTorch's reader does not compare the checksums in its zip archives."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if bad := archive.testzip():
+                raise ValueError(f"wrong checksum of {bad}")
 
 
 def _read_torch(path: pathlib.Path) -> Any:
@@ -129,8 +167,10 @@ def _read_torch(path: pathlib.Path) -> Any:
             f"reading {path} needs PyTorch: pip install torch (or convert it to .npz where PyTorch "
             "is installed, see jaxgesture convert --help)"
         ) from error
+    _check_beginning(path)
     with _reading(path, "PyTorch file"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # guesses about a file that is refused anyway
+        _check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -32,6 +32,8 @@ _SHAPES = {"pose": (33, 3), **{name: (4,) for name in _BOXES}}
 _MOUTH_CORNERS = [9, 10]
 _MIN_VISIBILITY = 0.5
 _LIPS_OF_CORNERS, _LIPS_OF_FACE = 0.9, 0.08
+# Boxes that reach no further than this are no pixels.
+_FRACTIONS = 2.0
 # Moments in rows are compared with this slack.
 _SLACK = 1e-6
 
@@ -94,14 +96,30 @@ def read(path: pathlib.Path) -> Landmarks:
         raise UserError(f"{path}: fps is {fps.tolist()}, one number above 0 is expected")
     parts = [arrays[name] for name in _BOXES]
     boxes = np.stack([*parts, _lips(arrays["pose"], arrays["face_box"])], axis=1)
+    _check(np.stack(parts, axis=1), path)
     return Landmarks(boxes.astype(np.float32), float(fps))
+
+
+def _check(boxes: Float[np.ndarray, "n k 4"], path: pathlib.Path) -> None:
+    """Refuses boxes that are not corners in pixels."""
+    found = boxes[np.isfinite(boxes).all(-1)]
+    if not len(found):
+        return
+    turned = int(((found[:, 2:] <= found[:, :2]).any(-1)).sum())
+    if turned:
+        raise UserError(
+            f"{path}: {turned} of {len(found)} boxes are empty or inside out; x0, y0, x1, y1 with "
+            "x0 < x1 and y0 < y1 are expected"
+        )
+    if np.abs(found).max() <= _FRACTIONS:
+        raise UserError(f"{path}: the boxes seem to be fractions of the picture, not its pixels")
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays that are needed, as float64 of any shape; face_box has at least one axis."""
     try:
         with np.load(path) as file:
-            arrays = {n: file[n].astype(np.float64) for n in ("fps", *_SHAPES) if n in file}
+            arrays = {n: _real(file[n]) for n in ("fps", *_SHAPES) if n in file}
     except Exception as error:  # damage shows as any of a dozen, of NumPy, zipfile and zlib
         reason = type(error).__name__
         raise UserError(f"{path} is no readable .npz file ({reason}); copy it again") from error
@@ -110,6 +128,12 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} has no {', '.join(missing)}; make the file again")
     arrays["face_box"] = np.atleast_1d(arrays["face_box"])
     return arrays
+
+
+def _real(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"an array of {array.dtype}")
+    return array.astype(np.float64)
 
 
 def _lips(pose: Float[np.ndarray, "n 33 3"], face: Float[np.ndarray, "n 4"]) -> np.ndarray:

@@ -252,7 +252,10 @@ def _box_rows(
         return None
     frames = _frame_count(file.info, fps)
     _warn_of_end(report, file, "landmarks end", found.seconds, fps, "no boxes there")
-    return boxes.within(found.at(fps, frames), file.view)
+    placed = boxes.within(found.at(fps, frames), file.view)
+    if not np.isfinite(placed).any():
+        unusable.append(f"{file.landmarks}: no box lies in the part of the picture that is kept")
+    return placed
 
 
 def _audio_rows(file: _File, fps: float, report: PrepareReport) -> np.ndarray | None:

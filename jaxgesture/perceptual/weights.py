@@ -128,7 +128,10 @@ def load(name: str, path: str | os.PathLike, *, key: str = "", off: Sequence[str
     if path == RANDOM:
         return Weights(name, random_params(name), RANDOM, "")
     file = pathlib.Path(path).expanduser()
-    sha256 = _checked_hash(file) if file.is_file() else ""  # `read` says it if there is none
+    if not file.is_file():
+        named = f"--config.{key}={path}" if key else path
+        raise UserError(f"{named}: there is no such file; '{RANDOM}' stands for random features")
+    sha256 = _checked_hash(file)
     params = from_state_dict(name, weight_files.read(file), path)
     return Weights(name, params, path, sha256)
 

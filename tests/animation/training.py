@@ -25,6 +25,22 @@ CHANGES = {
     "eval.frames": 4,
     "eval.strips": 1,
 }
+# With these, every loss of the published objective; no read-out.
+ALL_LOSSES = {
+    "loss.read_out": 0.0,
+    "loss.read_out_steps": 0,
+    "loss.scales": (1, 2),
+    "loss.perceptual": 0.1,
+    "loss.perceptual_weights": "random",
+    "loss.local": 0.1,
+    "loss.local_weights": "random",
+    "loss.local_size": 16,
+    "loss.adversarial": 0.1,
+    "loss.adversarial_start": 1,
+    "discriminator.widths": (8, 8),
+    "discriminator.strides": (2, 2),
+    "discriminator.kernel": 3,
+}
 
 
 def make_config(directory, **changes):

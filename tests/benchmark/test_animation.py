@@ -217,7 +217,7 @@ def test_compiling_anew_leaves_the_cache_as_it_was():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batches": ()}, "--batches= and"),
+        ({"batches": ()}, "--batches= must be 1 or more"),
         ({"batches": (0,)}, "must be 1 or more"),
         ({"train_batch": 0}, "must be 1 or more"),
         ({"precisions": ("float23",)}, "--precisions has no 'float23'; did you mean 'float32'"),

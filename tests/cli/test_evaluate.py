@@ -133,7 +133,11 @@ def test_arguments_that_do_not_fit(refuses, dataset, models, tmp_path):
         (*good, "--split=test"): "has no 'test' clips, only train, validation",
         (*good, f"--compare={tmp_path / 'none'}"): "no folder",
         (good[0], f"--data={tmp_path / 'none'}"): str(tmp_path / "none"),
-        (*good, f"--lpips_weights={tmp_path / 'a.pth'}", "--lpips_heads=random"): "no weight file",
+        (
+            *good,
+            f"--lpips_weights={tmp_path / 'a.pth'}",
+            "--lpips_heads=random",
+        ): "there is no such file",
     }
     for arguments, message in cases.items():
         assert message in refuses(*arguments)

@@ -157,7 +157,7 @@ def test_networks_alone(tmp_path, first):
 
 
 def test_a_folder_without_checkpoints(tmp_path, target):
-    with pytest.raises(UserError, match="no checkpoint in .*; train first"):
+    with pytest.raises(UserError, match="holds no trained model; train one there"):
         restore_networks(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
     with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:

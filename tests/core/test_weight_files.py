@@ -186,3 +186,36 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write .*choose another place"):
         weight_files.write(tmp_path / "file" / "model.npz", ARRAYS)
+
+
+def test_what_is_often_found_in_place_of_a_weight_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    for name, content, said in (
+        ("lfs.pt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        ("page.pth", b"<!DOCTYPE html><html></html>", "is a web page"),
+        ("tensors.bin", (2).to_bytes(8, "little") + b"{}", "rename it to .safetensors"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=said):
+            weight_files.read(tmp_path / name)
+    script = torch.jit.script(torch.nn.Linear(2, 2))
+    script.save(tmp_path / "script.pt")
+    with pytest.raises(UserError, match="is a TorchScript archive"):
+        weight_files.read(tmp_path / "script.pt")
+    for name, tensor in (
+        ("meta", torch.empty(2, device="meta")), ("sparse", torch.eye(2).to_sparse()),
+    ):  # fmt: skip
+        torch.save({"weight": tensor}, tmp_path / f"{name}.pt")
+        with pytest.raises(UserError, match="weight is no plain array"):
+            weight_files.read(tmp_path / f"{name}.pt")
+
+
+def test_flipped_bytes_in_a_pytorch_file_are_noticed(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "a.pt"
+    torch.save({"weight": torch.zeros(4096)}, path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="a.pt is damaged"):
+        weight_files.read(path)

@@ -140,3 +140,20 @@ def test_real_files(shared):
         assert 0.5 < np.median(height) < 0.9
         across = (middle[seen, 0] - face[seen, 0]) / (face[seen, 2] - face[seen, 0])
         assert 0.1 < np.median(across) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda boxes: boxes / 1000, "seem to be fractions"),
+        (lambda boxes: boxes[:, [2, 3, 0, 1]], "are empty or inside out"),
+        (lambda boxes: boxes.astype(complex), "is no readable .npz file"),
+    ],
+)
+def test_boxes_that_are_no_corners_in_pixels(tmp_path, change, said):
+    boxes = np.tile([10.0, 20.0, 30.0, 60.0], (5, 1))
+    arrays = {name: change(boxes) for name in ("left_hand_box", "right_hand_box", "face_box")}
+    path = tmp_path / "a.landmarks.npz"
+    np.savez(path, pose=np.full((5, 33, 3), np.nan), fps=np.float64(25), **arrays)
+    with pytest.raises(UserError, match=said):
+        landmarks.read(path)

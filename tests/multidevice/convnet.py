@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from multidevice import fake_devices
 
 from jaxgesture.core import loop, rng, sharding, state, tree
 from jaxgesture.core.checkpoint import CheckpointConfig, restore_networks
@@ -60,17 +61,8 @@ def batches(start):
         index += 1
 
 
-def train(workdir, steps, mesh, devices=None):
-    make_mesh = sharding.make_mesh
-    sharding.make_mesh = lambda config: make_mesh(config, devices)
-    try:
-        stage = loop.Stage("toy", init, step)
-        train_config = loop.TrainConfig(steps=steps, log_every=1)
-        return loop.run(
-            stage, batches, workdir, train_config, CheckpointConfig(every_steps=0), mesh
-        )
-    finally:
-        sharding.make_mesh = make_mesh
+def train(*arguments):
+    return fake_devices.train(loop.Stage("toy", init, step), batches, *arguments)
 
 
 def host(now):

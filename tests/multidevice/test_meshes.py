@@ -1,12 +1,6 @@
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
-import jax
 import pytest
 import tolerances
+from multidevice import fake_devices
 
 pytestmark = pytest.mark.multidevice
 
@@ -14,26 +8,7 @@ pytestmark = pytest.mark.multidevice
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """What eight fake devices made of one training, in a process of its own."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(pathlib.Path(__file__).with_name("convnet.py")),
-            str(tmp_path_factory.mktemp("meshes")),
-        ],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "JAX_PLATFORMS": "cpu",
-            "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return fake_devices.run("convnet.py", tmp_path_factory.mktemp("meshes"))
 
 
 @pytest.mark.parametrize("mesh", ["dp8", "fsdp8", "2x4", "moved"])

@@ -1,7 +1,6 @@
 """The denoiser without history against the published S2G-MDDiffusion network, at full size."""
 
 import functools
-import importlib.util
 import json
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import tolerances
 from parity.torch_names import to_flax
+from perceptual import released
 
 from jaxgesture.motion.config import MotionConfig
 from jaxgesture.motion.denoiser import Denoiser, init_params
@@ -50,12 +50,9 @@ def test_schedule_forward_process(golden):
 @pytest.mark.parity
 @pytest.mark.slow
 def test_network_losses_and_ddim(shared, golden):
-    source_file = shared / "parity" / "procedural.py"
-    spec = importlib.util.spec_from_file_location("procedural", source_file)
-    procedural = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(procedural)
+    make = released.procedural(shared).procedural_array
     names = json.loads((shared / "parity" / "s2g_state_dict.json").read_text())
-    weights = {n: procedural.procedural_array(n, tuple(s), 0) for n, s in names.items()}
+    weights = {n: make(n, tuple(s), 0) for n, s in names.items()}
     template = jax.eval_shape(functools.partial(init_params, CONFIG), jax.random.key(0))
     params = to_flax(weights, {"params": template})["params"]
 

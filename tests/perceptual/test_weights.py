@@ -186,7 +186,7 @@ def test_no_path_names_the_file_and_the_keys():
 
 
 def test_no_such_file(tmp_path):
-    with pytest.raises(UserError, match="no weight file .*vgg19-dcbb9e9d.pth"):
+    with pytest.raises(UserError, match="vgg19-dcbb9e9d.pth: there is no such file"):
         weights.load("vgg19", tmp_path / "vgg19-dcbb9e9d.pth")
 
 

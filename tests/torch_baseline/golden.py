@@ -1,19 +1,10 @@
 """Procedural weights and stored pictures for the twin's feature networks."""
 
-import importlib.util
 import json
 
 import numpy as np
 import torch
-
-
-def procedural(shared):
-    """The module that makes weights from names and shapes."""
-    file = shared / "parity/procedural.py"
-    spec = importlib.util.spec_from_file_location("procedural", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from perceptual.released import procedural
 
 
 def weights(shared, name):

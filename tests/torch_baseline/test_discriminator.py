@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import tolerances
 import torch
-from torch_baseline.golden import error, image, procedural
+from perceptual.released import procedural
+from torch_baseline.golden import error, image
 
 from jaxgesture.torch_baseline.discriminator import (
     Discriminator,
@@ -14,8 +16,6 @@ from jaxgesture.torch_baseline.discriminator import (
 )
 
 LAYERS = (0, 2, 4, 6)
-DISCRIMINATOR = 2e-6  # absolute, float32
-DISCRIMINATOR_GRADIENT = 1e-4  # relative to the largest value
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_evaluation(released, golden):
         "sigma": error(sigma, golden["eval_sigma"]),
     }
     print(errors)
-    assert max(errors.values()) <= DISCRIMINATOR
+    assert max(errors.values()) <= tolerances.DISCRIMINATOR
     after = released.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
@@ -81,7 +81,7 @@ def test_one_training_pass(released, golden):
         errors[f"u1_{i}"] = error(layer.weight_u, golden[f"u1_{i}"])
         errors[f"v1_{i}"] = error(layer.weight_v[:: 1 if i == 0 else 8], golden[f"v1_{i}"])
     print(errors)
-    assert max(errors.values()) <= DISCRIMINATOR
+    assert max(errors.values()) <= tolerances.DISCRIMINATOR
 
 
 @pytest.mark.parity
@@ -106,8 +106,8 @@ def test_step_of_the_discriminator(released, golden):
         for name, value in gradients.items()
     }
     print(errors, gradients)
-    assert max(errors.values()) <= DISCRIMINATOR
-    assert max(gradients.values()) <= DISCRIMINATOR_GRADIENT
+    assert max(errors.values()) <= tolerances.DISCRIMINATOR
+    assert max(gradients.values()) <= tolerances.DISCRIMINATOR_GRADIENT
 
 
 @pytest.mark.parity
@@ -118,8 +118,8 @@ def test_step_of_the_generator(released, golden):
     stored = golden["grad_fake_image"]
     gradient = error(fake.grad[0, :, ::4, ::4], stored) / np.abs(stored).max()
     print(error(loss, golden["g_loss"]), gradient)
-    assert error(loss, golden["g_loss"]) <= DISCRIMINATOR
-    assert gradient <= DISCRIMINATOR_GRADIENT
+    assert error(loss, golden["g_loss"]) <= tolerances.DISCRIMINATOR
+    assert gradient <= tolerances.DISCRIMINATOR_GRADIENT
 
 
 def test_iterations_find_the_largest_singular_value():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
+import tolerances
 import torch
 from torch_baseline.twins import channels_first, channels_last, error
 
@@ -19,7 +20,6 @@ from jaxgesture.torch_baseline.losses import (
 from jaxgesture.torch_baseline.vgg import vgg16, vgg19
 
 NAN = float("nan")
-TWIN = 1e-9  # relative, see `twins.error`; measured 1e-14
 
 
 def images(count, size=64, batch=2, dtype=np.float64):
@@ -53,7 +53,7 @@ def test_reconstruction_is_jaxs(motion, equal_frames):
     errors["total"] = error(total.detach(), wanted)
     errors["gradient"] = error(channels_last(x.grad), gradient)
     print(errors)
-    assert max(errors.values()) <= TWIN
+    assert max(errors.values()) <= tolerances.TWIN_LOSSES
 
 
 BOXES = np.array(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tolerances
 import torch
 import torch.nn.functional as F
 from animation.weights import TINY, pictures
@@ -38,8 +39,7 @@ from jaxgesture.torch_baseline.step import StepConfig, TrainStep, clip_by_global
 from jaxgesture.torch_baseline.vgg import vgg16, vgg19
 from jaxgesture.torch_baseline.weights import discriminator_state, feature_state
 
-STEP = 1e-8  # relative, see `twins.error`; at most 1e-10 measured, of parameters after the step
-FALLS_BELOW = 0.5  # of the first loss, after 25 steps
+FALLS_BELOW = 0.5  # of the first loss, after 25 steps; measured 0.46
 
 LOSS = LossConfig(
     pixel=2.0, squared=5.0, motion=5.0, scales=(1, 2, 4), perceptual=1.0, local=5.0,
@@ -47,7 +47,7 @@ LOSS = LossConfig(
 )  # fmt: skip
 # Exact in float32, which the JAX average's decay is.
 STEPS = StepConfig(LOSS, learning_rate=1e-3, clip_norm=0.25, ema_decay=0.875)
-JUDGE = DiscriminatorConfig(widths=(8, 12, 16), kernel=3, strides=(2, 2, 1), dtype="float64")
+JUDGE = DiscriminatorConfig(widths=(8, 12, 16), kernel=3, strides=(2, 2, 1))
 NAN = float("nan")
 BOXES = np.array(  # left hand, right hand, face, lips
     [
@@ -175,8 +175,9 @@ def stepped():
         "statistics": errors_of_trees(after["batch_stats"], generator["batch_stats"]),
         "discriminator": errors_of_trees(as_arrays(judge.state_dict()), as_arrays(start)),
     }
-    table("losses of a step", found["loss"], STEP)
-    table("a step of both networks", {k: max(v.values()) for k, v in found.items()}, STEP)
+    table("losses of a step", found["loss"], tolerances.TWIN_STEP)
+    largest = {what: max(errors.values()) for what, errors in found.items()}
+    table("a step of both networks", largest, tolerances.TWIN_STEP)
     return found, moved, metrics
 
 
@@ -189,7 +190,9 @@ def stepped():
 def test_one_step_is_jaxs(stepped, what):
     found, moved, _ = stepped
     errors = found[what]
-    assert max(errors.values()) <= STEP, {k: v for k, v in errors.items() if v > STEP}
+    assert max(errors.values()) <= tolerances.TWIN_STEP, {
+        name: error for name, error in errors.items() if error > tolerances.TWIN_STEP
+    }
     assert min(moved.get(what, {"": 1}).values()) > 0  # the comparison is not of what was before
 
 
