@@ -161,7 +161,7 @@ def test_a_folder_without_checkpoints(tmp_path, target):
         restore_networks(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
     with Checkpoints(tmp_path, CheckpointConfig()) as checkpoints:
-        with pytest.raises(UserError, match="no checkpoint in"):
+        with pytest.raises(UserError, match="holds no trained model"):
             checkpoints.restore(target)
 
 
