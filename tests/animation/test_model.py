@@ -131,9 +131,9 @@ def test_a_folder_of_the_other_stage(animation, tmp_path):
 
 
 def test_what_cannot_be_loaded(tmp_path):
-    with pytest.raises(UserError, match="no folder .*missing; give the --workdir"):
+    with pytest.raises(UserError, match="no folder .*missing; name the work directory"):
         load_animation(tmp_path / "missing")
-    with pytest.raises(UserError, match="no checkpoint in"):
+    with pytest.raises(UserError, match="holds no trained model"):
         load_animation(tmp_path)
     with pytest.raises(UserError, match="no weight file .*missing.pt; check the path"):
         load_animation(tmp_path / "missing.pt")

@@ -148,7 +148,7 @@ def test_splits_without_boxes_are_refused(frames):
     message = "no 'validation' clip of .* has boxes.* put NAME.landmarks.npz beside the videos"
     with pytest.raises(UserError, match=message) as caught:
         pipeline.pairs(frames, split="validation", batch_size=2, seed=0, boxes=True)
-    assert "--config.loss.local=0" in str(caught.value)
+    assert "loss.local and loss.local_style to 0" in str(caught.value)
     assert frames.has_boxes
 
 
