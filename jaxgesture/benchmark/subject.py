@@ -13,6 +13,7 @@ from jaxgesture.animation.step import GENERATOR, Training, make_init
 from jaxgesture.animation.train import SECTIONS, make_training
 from jaxgesture.core import config as configuration
 from jaxgesture.core import sharding
+from jaxgesture.core.errors import UserError
 from jaxgesture.core.state import TrainState, initialize
 from jaxgesture.core.types import PyTree
 from jaxgesture.perceptual.weights import RANDOM
