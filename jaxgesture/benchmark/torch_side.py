@@ -177,7 +177,7 @@ class TorchSide:
         return self._tensor(array).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
 
     def _placed(self, network: Module) -> Module:
-        return network.to(self.device).to(memory_format=self._layout)
+        return network.to(self.device).to(memory_format=self._layout)  # pyright: ignore[reportCallIssue]
 
     def _network(self) -> AnimationNetwork:
         network = AnimationNetwork(self.subject.training.model)
