@@ -14,9 +14,10 @@ floor, the tuning and the beats depend on all of it):
 Source: arXiv 2404.01862 (hand-crafted audio features of the motion diffusion model).
 """
 
+import dataclasses
 import math
 import warnings
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -78,6 +79,25 @@ def _compute(y: np.ndarray, start_bpm: float) -> np.ndarray:
     return table
 
 
+def checked(samples: Float[np.ndarray, "n"], sample_rate: int) -> Float[np.ndarray, "n"]:
+    """Returns the samples as float32; what is not finite is replaced by 0 with a warning.
+
+    Raises:
+      UserError: no sample, not one channel, no floats, or a rate that is not positive.
+    """
+    signal = np.asarray(samples)
+    if signal.ndim != 1 or not signal.size:
+        raise UserError(
+            f"audio must be one channel of at least one sample, not shape {signal.shape}; "
+            "mix it to mono first"
+        )
+    if not np.issubdtype(signal.dtype, np.floating):
+        raise UserError(f"audio must be float samples in [-1, 1], not {signal.dtype}; scale it")
+    if not sample_rate > 0:
+        raise UserError(f"the sample rate {sample_rate} must be above 0 Hz")
+    return replace_not_finite(signal.astype(np.float32, copy=False), "audio")
+
+
 def features(
     samples: Float[np.ndarray, "n"],
     sample_rate: int,
@@ -100,20 +120,10 @@ def features(
     Raises:
       UserError: no sample, not one channel, or a rate that is not positive.
     """
-    signal = np.asarray(samples)
-    if signal.ndim != 1 or not signal.size:
-        raise UserError(
-            f"audio must be one channel of at least one sample, not shape {signal.shape}; "
-            "mix it to mono first"
-        )
-    if not np.issubdtype(signal.dtype, np.floating):
-        raise UserError(f"audio must be float samples in [-1, 1], not {signal.dtype}; scale it")
-    if not sample_rate > 0:
-        raise UserError(f"the sample rate {sample_rate} must be above 0 Hz")
+    signal = checked(samples, sample_rate)
     rows = max(1, frame_count(signal.size, sample_rate)) if frames is None else int(frames)
     if rows < 1:
         raise UserError(f"{rows} frames of audio features were asked for; ask for at least one")
-    signal = replace_not_finite(signal.astype(np.float32, copy=False), "audio")
     needed = math.ceil(max(_SHORTEST, (rows - 1) / FRAME_RATE) * sample_rate)
     if signal.size < needed:
         signal = np.pad(signal, (0, needed - signal.size))
@@ -124,3 +134,43 @@ def features(
             start_bpm = start_tempo(signal, sample_rate)
         table = _compute(resample(signal, sample_rate, SAMPLE_RATE), start_bpm)
     return table[:rows]
+
+
+class Extractor(Protocol):
+    """Makes the audio features of a dataset.
+
+    It can be pickled, so that other processes get it; what is large (a model) is loaded there.
+    """
+
+    @property
+    def name(self) -> str:
+        """What a dataset is marked with; features that differ have another name."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Columns of its features; the last 35 are `COLUMNS`."""
+        ...
+
+    def features(
+        self, samples: Float[np.ndarray, "n"], sample_rate: int, frames: int
+    ) -> Float[np.ndarray, "t a"]:
+        """Returns one row for each of `frames` video frames, (frames, size) float32.
+
+        Args and errors are those of `features` of this module.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """The 35 hand-crafted features."""
+
+    name: str = dataclasses.field(default="baseline-35", init=False)
+    size: int = dataclasses.field(default=AUDIO_SIZE, init=False)
+
+    def features(
+        self, samples: Float[np.ndarray, "n"], sample_rate: int, frames: int
+    ) -> Float[np.ndarray, "t 35"]:
+        """See `features` of this module."""
+        return features(samples, sample_rate, frames)

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from tolerances import AUDIO_MFCC, AUDIO_OTHER
@@ -35,6 +37,21 @@ def test_long_parity(golden):
     samples = golden["long_pcm16_12800"] / np.float32(32768)
     start = float(golden["long_start_bpm"])
     compare(audio.features(samples, 12800, 321, start_bpm=start), golden["long_features"])
+
+
+@pytest.mark.parity
+def test_extractor_parity(golden):
+    samples = golden["slice_pcm16_44100"] / np.float32(32768)
+    compare(audio.Baseline().features(samples, 44100, 80), golden["slice_features"])
+
+
+def test_baseline_is_an_extractor():
+    extractor: audio.Extractor = pickle.loads(pickle.dumps(audio.Baseline()))
+    assert (extractor.name, extractor.size) == ("baseline-35", 35)
+    noise = np.random.default_rng(0).standard_normal(3200).astype(np.float32) / 10
+    rows = extractor.features(noise, 16000, 7)
+    np.testing.assert_array_equal(rows, audio.features(noise, 16000, 7))
+    assert rows.shape == (7, 35)
 
 
 def test_columns():
