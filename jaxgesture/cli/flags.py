@@ -1,7 +1,9 @@
 """Flags of the commands: each command has its own set, and a --help that shows only those.
 
 A command whose module has a tuple `SUBJECTS` takes one of these words in front of its flags,
-`jaxgesture COMMAND SUBJECT --flag=value`, and finds it in its flag "subject".
+`jaxgesture COMMAND SUBJECT --flag=value`, and finds it in its flag "subject". One whose module
+names a flag in `POSITIONAL` takes the value of that flag without its name, `jaxgesture COMMAND
+VALUE`. Dashes within the name of a flag are read as underscores.
 """
 
 import pathlib
@@ -40,8 +42,10 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
         print(help_text(module))
         return False
     subjects = _subjects(module)
-    if subjects and len(argv) > 1 and not argv[1].startswith("-"):
-        argv = [argv[0], f"--{SUBJECT}={argv[1]}", *argv[2:]]
+    first = SUBJECT if subjects else getattr(module, "POSITIONAL", None)
+    if first and len(argv) > 1 and not argv[1].startswith("-"):
+        argv = [argv[0], f"--{first}={argv[1]}", *argv[2:]]
+    argv = [argv[0], *(_underscored(argument, values) for argument in argv[1:])]
     _check_config_file(values, argv)
     before = sys.argv
     sys.argv = list(argv)  # ml_collections looks for its overrides there
@@ -63,7 +67,7 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
         sys.argv = before
     if rest:
         raise UserError(
-            f"do not know what to do with {rest[0]!r}: every argument is a flag, --name=value; "
+            f"do not know what to do with {rest[0]!r}: other arguments are flags, --name=value; "
             f"see jaxgesture {argv[0]} --help"
         )
     if subjects:
@@ -72,6 +76,14 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     return True
+
+
+def _underscored(argument: str, values: flags.FlagValues) -> str:
+    """--list-downloads is written for --list_downloads."""
+    name, equals, value = argument.partition("=")
+    plain = name.lstrip("-").replace("-", "_")
+    known = plain in values or plain.removeprefix("no") in values
+    return f"--{plain}{equals}{value}" if name.startswith("--") and known else argument
 
 
 def _check_config_file(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -116,6 +128,9 @@ def help_text(module: types.ModuleType) -> str:
     if subjects:
         about = module.FLAGS[SUBJECT].help
         lines += ["subject, in front of the flags:", f"  {' | '.join(subjects)}: {about}", ""]
+    positional = getattr(module, "POSITIONAL", None)
+    if positional:
+        lines += [f"the first word may stand for --{positional}", ""]
     lines.append("flags:")
     for name, flag in sorted(module.FLAGS.flags_by_module_dict().items()):
         del name

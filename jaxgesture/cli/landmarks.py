@@ -3,7 +3,7 @@
 Try:
   pip install "jaxgesture[landmarks]"
   jaxgesture landmarks --videos=my_videos --model=holistic_landmarker.task
-  jaxgesture prepare --videos=my_videos --out=data/mine --size=256
+  jaxgesture prepare folder --videos=my_videos --out=data/mine --size=256
 
 NAME.landmarks.npz is written beside every NAME.mp4, where jaxgesture prepare finds it: the frames
 get boxes of hands, face and lips, which the local loss of stage 1 and the figures of hands and lips

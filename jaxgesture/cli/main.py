@@ -8,7 +8,9 @@ import warnings
 from collections.abc import Sequence
 
 COMMANDS = {
-    "prepare": "cut videos, or the built-in synthetic presenter, into a dataset",
+    "prepare": "cut videos, PATS, or the built-in synthetic presenter into a dataset",
+    "landmarks": "find hands and face in videos with MediaPipe, for prepare",
+    "inspect": "what is in a dataset: a table, and pictures to look at",
     "train": "train stage 1 (configs/stage1.py) or stage 2 (configs/stage2.py)",
     "extract": "write the motion features of a dataset with a trained stage 1",
     "generate": "make a video from a picture of a speaker and a speech recording",

@@ -12,7 +12,6 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.core.config import nearest
 from jaxgesture.core.errors import UserError
 from jaxgesture.data.boxes import PARTS
 from jaxgesture.data.image import CROPS, Crop
@@ -42,17 +41,14 @@ def parse_crop(text: str) -> Crop:
     words = text.strip()
     if words in WORDS:
         return words
-    numbers = words.split(",")
-    if len(numbers) == 1:
-        raise UserError(f"there is no crop {text!r}, {nearest(words, WORDS)}")
     try:
-        x, y, side = (float(number) for number in numbers)
+        x, y, side = (float(number) for number in words.split(","))
     except ValueError:
         x = y = side = math.nan
     if not (0 <= x < math.inf and 0 <= y < math.inf and 1 <= side < math.inf):
         raise UserError(
-            f"crop {text!r} is no square; write x,y,side in pixels, with the upper left corner x,y "
-            "inside the picture"
+            f"crop {text!r} is not understood; use {', '.join(WORDS)}, or x,y,side in pixels, with "
+            "the upper left corner x,y inside the picture"
         )
     return x, y, side
 
@@ -87,8 +83,8 @@ def around_landmarks(
     low = seen[..., :2].reshape(-1, 2)
     if not np.isfinite(low).any():
         raise UserError(
-            f"no hand and no face was found from {start:g} to {stop:g} s; choose another crop, or "
-            "leave this part out"
+            f"neither a hand nor the face is seen from {start:g} to {stop:g} s; choose another "
+            "crop, or leave this part out"
         )
     # Whole pixels, so that a crop alone does not blur.
     first = np.floor(np.nanmin(low, axis=0)).astype(np.int64)

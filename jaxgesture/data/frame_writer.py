@@ -1,90 +1,34 @@
-"""Writing a frame dataset: clips in, one record a frame out, in order and in one pass."""
+"""Writing a frame dataset: jobs in, one record a frame out, in order, whoever does the jobs."""
 
 import dataclasses
-import errno
-import io
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float, UInt8
-
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import boxes, records
+from jaxgesture.data import clips as clip_records
+from jaxgesture.data import record_writer, records, workers
+from jaxgesture.data.clips import ClipData
 from jaxgesture.data.frames import FORMAT, INDEX, KIND, ClipInfo, FrameDataset
+from jaxgesture.data.spools import GivenClip, Job, Outcome, SpooledClip, Spooler
+
+__all__ = ["ClipData", "existing_frames", "frame_settings", "write_frames"]
 
 _NAME = "jaxgesture_frames"
-# Below this size blocks of chroma shared by 2 x 2 pixels are visible, and the saving is small.
-_FULL_CHROMA_BELOW = 192
-# A sound track may end this many frames before its pictures; its last row is held that long.
-_HELD_AUDIO_ROWS = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipData:
-    """A clip to be written.
-
-    Attributes:
-        id: unique in the dataset.
-        split: "train" or "validation".
-        frames: uint8 (size, size, 3) images; an iterator is consumed as it comes.
-        audio: one row of features a frame, or None for a clip without sound. It may have more
-            rows than there are frames, and up to two fewer (the last one is then held).
-        speaker: who is seen.
-        source: the file it came from.
-        start: where in the source it starts, seconds.
-        boxes: left_hand, right_hand, face and lips in every frame, x0, y0, x1, y1 as fractions of
-            the frame, NaN where not seen; or None. Frames beyond its rows have none.
-    """
-
-    id: str
-    split: str
-    frames: Iterable[UInt8[np.ndarray, "h w 3"]]
-    audio: Float[np.ndarray, "t a"] | None = None
-    speaker: str = ""
-    source: str = ""
-    start: float = 0.0
-    boxes: Float[np.ndarray, "t 4 4"] | None = None
-
-
-def encode_image(image: UInt8[np.ndarray, "h w 3"], image_format: str, quality: int) -> bytes:
-    """JPEG or PNG bytes; JPEGs below 192 pixels keep full chroma resolution."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    if image_format == "png":
-        Image.fromarray(image).save(stream, "PNG", compress_level=3)
-    else:
-        subsampling = 0 if image.shape[0] < _FULL_CHROMA_BELOW else 2
-        Image.fromarray(image).save(stream, "JPEG", quality=quality, subsampling=subsampling)
-    return stream.getvalue()
-
-
-def _features(size: int, audio_size: int, image_format: str) -> Any:
-    import tensorflow_datasets as tfds
-
-    def numbers(*shape: int) -> Any:
-        # As bytes a row is one copy; as a list of floats it is parsed number by number.
-        return tfds.features.Tensor(
-            shape=shape, dtype=np.float32, encoding=tfds.features.Encoding.BYTES
-        )
-
-    return tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(size, size, 3), encoding_format=image_format),
-            "clip": tfds.features.Text(),
-            "index": tfds.features.Scalar(np.int32),
-            "has_audio": tfds.features.Scalar(np.bool_),
-            "audio": numbers(audio_size),
-            "boxes": numbers(boxes.K, 4),
-        }
-    )
+_DESCRIPTION = "Frames of speakers with their rows of audio features."
+_JOBS = "jobs"
+BASELINE = "baseline-35"
 
 
 def frame_settings(
-    size: int, fps: float, audio_size: int, image_format: str, quality: int
+    size: int,
+    fps: float,
+    audio_size: int,
+    image_format: str,
+    quality: int,
+    features: str = BASELINE,
 ) -> dict[str, Any]:
     """The settings that every frame dataset records, checked.
 
@@ -100,6 +44,7 @@ def frame_settings(
     return {
         "size": size,
         "fps": float(fps),
+        "features": features,
         "audio_size": audio_size,
         "image_format": image_format,
         "quality": quality if image_format == "jpeg" else None,
@@ -120,20 +65,29 @@ def existing_frames(
 
 def write_frames(
     directory: str | os.PathLike,
-    clips: Iterable[ClipData],
+    clips: Iterable[ClipData] | None = None,
     *,
     size: int,
     fps: float = 25.0,
     audio_size: int = 35,
+    features: str = BASELINE,
     image_format: str = "jpeg",
     quality: int = 95,
     arguments: Mapping[str, Any] | None = None,
-    on_error: Callable[[ClipData, Exception], None] | None = None,
+    jobs: Sequence[Job] = (),
+    workers: int = 0,
+    on_error: Callable[[str, str], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
     progress: Callable[[int], Any] | None = None,
     report: Callable[[], Mapping[str, Any]] | None = None,
-    shard_bytes: int = records.SHARD_BYTES,
+    card: Mapping[str, Any] | None = None,
+    shard_bytes: int = record_writer.SHARD_BYTES,
 ) -> FrameDataset:
     """Writes a frame dataset, or keeps the finished one that is there.
+
+    With `arguments`, a call that was stopped, even by a kill, is gone on with by the same call:
+    what it had done of the jobs is kept. The records are the same, byte for byte, however often it was
+    stopped and whatever number of processes did the jobs.
 
     Args:
         directory: its folder; it appears when everything is written.
@@ -142,143 +96,189 @@ def write_frames(
         size: side of the square frames, pixels.
         fps: frames a second of all clips.
         audio_size: columns of the audio features.
+        features: name of the audio features.
         image_format: "jpeg" or "png".
         quality: of JPEG, 1 to 100.
         arguments: what the clips were made from, as JSON values; a finished dataset is kept only
             if these and the settings above are the same.
-        on_error: called with a clip whose frames raise `UserError` or `OSError`: the clip is left
-            out and the rest is written. Without it the error is raised.
-        progress: called with 1 after every frame.
+        jobs: give the clips instead; done once each, in worker processes if there are any.
+        workers: processes for the jobs; 0 does them in this one.
+        on_error: called with the name of a clip or job that raises `UserError` or `OSError`, and
+            the reason: it is left out and the rest is written. Without it an error is raised.
+        on_warning: called with what is usable only in part. Without it a `DataWarning` is given.
+        progress: called with a number of frames after they are made.
         report: called when all clips are written; its JSON values are kept as `report`.
-        shard_bytes: a record file is closed once it holds this many bytes.
+        card: more of what `dataset_card.json` says.
+        shard_bytes: a record file is closed behind the clip with which it holds this many bytes.
 
     Raises:
         UserError: the folder holds another dataset, no clip was usable, two clips share an id, or
             a clip's frames, audio features and boxes do not fit.
     """
-    settings = frame_settings(size, fps, audio_size, image_format, quality)
+    if clips is not None and jobs:
+        raise UserError("give clips or jobs, not both")
+    settings = frame_settings(size, fps, audio_size, image_format, quality, features)
     existing = existing_frames(directory, settings, arguments or {})
     if existing is not None:
         return existing
-    arguments = {**settings, **(arguments or {})}
-    with records.building(directory) as folder:
-        writer = records.RecordWriter(
-            folder, _NAME, _features(size, audio_size, image_format), shard_bytes
+    known = {**settings, **(arguments or {})}
+    # Without arguments nothing says that the next call makes the same.
+    with record_writer.building(directory, known, keep=bool(arguments)) as folder:
+        writer = record_writer.RecordWriter(
+            folder, _NAME, clip_records.features(size, audio_size, image_format), shard_bytes
         )
+        spooler = Spooler(_job_folder(folder), {**settings, "quality": quality})
+        assembly = _Assembly(writer, spooler, on_error, on_warning)
         try:
-            infos = _write_clips(writer, folder, clips, settings, on_error, progress)
-        finally:
+            for number, clip in enumerate(clips or ()):
+                job = GivenClip(clip)
+                done = spooler.outcome(number)
+                assembly.add(number, job, done or spooler.run(number, job, progress), progress)
+            assembly.add_all(jobs, workers, progress)
+        except BaseException:
             writer.close()
+            raise
+        infos = assembly.infos
         if not infos:
             raise UserError(f"no clip was usable, so {directory} was not written")
+        said = dict(report()) if report is not None else {}
         index = {
             "kind": KIND,
             "format": FORMAT,
             **settings,
-            "arguments": arguments,
-            "report": dict(report()) if report is not None else {},
+            "arguments": known,
+            "report": said,
             "clips": [dataclasses.asdict(info) for info in infos],
         }
-        writer.finish(INDEX, index, "Frames of speakers with their rows of audio features.")
+        about = {**_card(settings, infos), **(card or {}), "arguments": known, "report": said}
+        writer.finish(INDEX, index, _DESCRIPTION, about)
+        shutil.rmtree(folder / _JOBS)
     return FrameDataset(directory)
 
 
-def _write_clips(
-    writer: records.RecordWriter,
-    folder: pathlib.Path,
-    clips: Iterable[ClipData],
-    settings: Mapping[str, Any],
-    on_error: Callable[[ClipData, Exception], None] | None,
-    progress: Callable[[int], Any] | None,
-) -> list[ClipInfo]:
-    """Adds the clips in order; a clip goes in whole or not at all."""
-    infos: list[ClipInfo] = []
-    ids: set[str] = set()
-    for clip in clips:
-        if clip.id in ids:
+def _job_folder(folder: pathlib.Path) -> pathlib.Path:
+    jobs = folder / _JOBS
+    jobs.mkdir(exist_ok=True)
+    for half in jobs.glob("*.writing"):
+        half.unlink()
+    return jobs
+
+
+class _Assembly:
+    """Puts the outcomes of jobs, as they come, behind each other into the record files."""
+
+    def __init__(
+        self,
+        writer: record_writer.RecordWriter,
+        spooler: Spooler,
+        on_error: Callable[[str, str], None] | None,
+        on_warning: Callable[[str], None] | None,
+    ):
+        self.infos: list[ClipInfo] = []
+        self._writer, self._spooler = writer, spooler
+        self._on_error, self._on_warning = on_error, on_warning
+        self._ids: set[str] = set()
+        self._count = 0
+        # Spools that an open record file may still need, with their last group of every split.
+        self._needed: dict[pathlib.Path, dict[str, int]] = {}
+
+    def add_all(
+        self, jobs: Sequence[Job], processes: int, progress: Callable[[int], Any] | None
+    ) -> None:
+        if not jobs:
+            return
+        done = [n for n in range(len(jobs)) if self._spooler.outcome(n) is not None]
+        if done and progress is not None:
+            progress(sum((self._spooler.outcome(n) or Outcome([], [], [])).frames for n in done))
+        found = workers.outcomes(jobs, self._spooler, processes, progress)
+        for number, (job, outcome) in enumerate(zip(jobs, found, strict=True)):
+            self.add(number, job, outcome, progress)
+
+    def add(
+        self,
+        number: int,
+        job: Job,
+        outcome: Outcome,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        for name, reason in outcome.skipped:
+            if self._on_error is None:
+                raise UserError(reason)
+            self._on_error(name, reason)
+        for text in outcome.warnings:
+            self._warn(text)
+        spool = self._spooler.spool(number)
+        if outcome.clips and not spool.is_file() and not self._are_closed(outcome):
+            # Its record file was lost together with the journal.
+            outcome = self._spooler.run(number, job, progress)
+        for clip in outcome.clips:
+            self._add(clip, spool)
+        last = {clip.split: self._writer.groups(clip.split) for clip in outcome.clips}
+        self._needed[spool] = last
+        for path, groups in list(self._needed.items()):
+            if all(self._writer.closed_groups(s) >= count for s, count in groups.items()):
+                path.unlink(missing_ok=True)
+                del self._needed[path]
+
+    def _are_closed(self, outcome: Outcome) -> bool:
+        splits = [clip.split for clip in outcome.clips]
+        return all(
+            self._writer.groups(split) + splits.count(split) <= self._writer.closed_groups(split)
+            for split in set(splits)
+        )
+
+    def _add(self, clip: SpooledClip, spool: pathlib.Path) -> None:
+        if clip.id in self._ids:
             raise UserError(f"two clips are called {clip.id!r}; rename one of the sources")
-        spool = folder / "clip.spool"
-        # A clip can fail at its last frame, so its records wait in a file of their own.
-        try:
-            lengths = _spool(writer, spool, clip, settings, progress)
-        except (UserError, OSError) as error:
-            spool.unlink(missing_ok=True)
-            if on_error is None or getattr(error, "errno", None) == errno.ENOSPC:
-                raise
-            on_error(clip, error)
-            continue
-        first = writer.count(clip.split)
-        with spool.open("rb") as stream:
-            for length in lengths:
-                writer.add(clip.split, stream.read(length))
-        spool.unlink()
-        ids.add(clip.id)
-        infos.append(
+        self._ids.add(clip.id)
+        frames = len(clip.lengths)
+        first = self._writer.add(clip.split, frames, clip.sha256, lambda: clip.records(spool))
+        self.infos.append(
             ClipInfo(
                 id=clip.id,
                 split=clip.split,
                 first=first,
-                frames=len(lengths),
-                has_audio=clip.audio is not None,
-                has_boxes=bool(np.isfinite(_boxes(clip)[: len(lengths)]).any()),
+                frames=frames,
+                has_audio=clip.has_audio,
+                has_boxes=clip.has_boxes,
                 speaker=clip.speaker,
                 source=clip.source,
-                start=round(clip.start, 6),
-                seconds=round(len(lengths) / settings["fps"], 6),
+                start=clip.start,
+                seconds=round(frames / self._spooler.fps, 6),
             )
         )
-    return infos
+
+    def _warn(self, text: str) -> None:
+        if self._on_warning is not None:
+            self._on_warning(text)
+        else:
+            import warnings
+
+            from jaxgesture.core.errors import DataWarning
+
+            warnings.warn(text, DataWarning, stacklevel=4)
 
 
-def _boxes(clip: ClipData) -> Float[np.ndarray, "t 4 4"]:
-    none = np.empty((0, boxes.K, 4), np.float32)
-    return none if clip.boxes is None else boxes.checked(clip.boxes, clip.id)
+def _card(settings: Mapping[str, Any], infos: Sequence[ClipInfo]) -> dict[str, Any]:
+    """What is in it, for people: sizes, and clips, frames and hours by split and by speaker."""
 
+    def summary(part: Sequence[ClipInfo]) -> dict[str, Any]:
+        return {
+            "clips": len(part),
+            "frames": sum(info.frames for info in part),
+            "hours": round(sum(info.seconds for info in part) / 3600, 4),
+            "clips_with_sound": sum(info.has_audio for info in part),
+            "clips_with_boxes": sum(info.has_boxes for info in part),
+        }
 
-def _spool(
-    writer: records.RecordWriter,
-    path: pathlib.Path,
-    clip: ClipData,
-    settings: Mapping[str, Any],
-    progress: Callable[[int], Any] | None,
-) -> list[int]:
-    """Writes a clip's records one after the other and returns their lengths."""
-    size, lengths = settings["size"], []
-    silence = np.zeros(settings["audio_size"], np.float32)
-    if clip.audio is not None and clip.audio.shape[1:] != silence.shape:
-        raise UserError(
-            f"{clip.id} has {clip.audio.shape[1:]} audio columns, {silence.size} are expected"
-        )
-    places = _boxes(clip)
-    unseen = np.tile(boxes.ABSENT, (boxes.K, 1))
-    with path.open("wb") as stream:
-        for i, frame in enumerate(clip.frames):
-            if frame.shape != (size, size, 3) or frame.dtype != np.uint8:
-                raise UserError(
-                    f"frame {i} of {clip.id} is {frame.dtype} {frame.shape}, "
-                    f"uint8 {(size, size, 3)} is expected"
-                )
-            row = silence
-            if clip.audio is not None:
-                if i >= len(clip.audio) + _HELD_AUDIO_ROWS or not len(clip.audio):
-                    raise UserError(
-                        f"{clip.id} has {len(clip.audio)} rows of audio features and more frames"
-                    )
-                row = clip.audio[min(i, len(clip.audio) - 1)]
-            record = writer.encode(
-                {
-                    "image": encode_image(frame, settings["image_format"], settings["quality"]),
-                    "clip": clip.id,
-                    "index": i,
-                    "has_audio": clip.audio is not None,
-                    "audio": np.asarray(row, np.float32),
-                    "boxes": places[i] if i < len(places) else unseen,
-                }
-            )
-            stream.write(record)
-            lengths.append(len(record))
-            if progress is not None:
-                progress(1)
-    if not lengths:
-        raise UserError(f"{clip.source or clip.id} has no frames in the part asked for")
-    return lengths
+    def by(key: str) -> dict[str, Any]:
+        names = sorted({getattr(info, key) for info in infos})
+        return {n: summary([info for info in infos if getattr(info, key) == n]) for n in names}
+
+    return {
+        **settings,
+        "all": summary(infos),
+        "splits": by("split"),
+        "speakers": by("speaker"),
+        "sources": sorted({info.source for info in infos if info.source}),
+    }

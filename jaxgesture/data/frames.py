@@ -21,8 +21,8 @@ from jaxgesture.data import records
 
 INDEX = "clips.json"
 KIND = "frames"
-# 2: records have boxes.
-FORMAT = 2
+# 2: records have boxes. 3: the index names the audio features; clips end within a record file.
+FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +76,7 @@ class FrameDataset:
     Attributes:
         size: side of the frames, pixels.
         fps: frames a second.
+        features: name of the audio features.
         audio_size: columns of the audio features.
         sha256: fingerprint of the content.
         arguments: what it was made from.
@@ -91,6 +92,7 @@ class FrameDataset:
         index = records.read_index(self.directory, INDEX, KIND, FORMAT)
         self.size: int = index["size"]
         self.fps: float = index["fps"]
+        self.features: str = index["features"]
         self.audio_size: int = index["audio_size"]
         self.sha256: str = index["sha256"]
         self.arguments: dict[str, Any] = index["arguments"]

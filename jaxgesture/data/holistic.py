@@ -7,9 +7,7 @@ Every picture of a video, at its own frame rate, is shown to a detector, which g
     right_hand   (21, 2)
     face         (n, 2)   any number of points, none where there is no face
 
-with NaN, or no row, for what it does not find. A box is the smallest one around the points; that of
-a hand is wider by `HAND_MARGIN` of its longer side all around, because the points lie inside of the
-fingers.
+with NaN, or no row, for what it does not find. A box is the smallest one around the points.
 
 Source: https://ai.google.dev/edge/mediapipe/solutions/vision/holistic_landmarker.
 """
@@ -31,7 +29,6 @@ from jaxgesture.data import landmarks, sources, video
 from jaxgesture.data.boxes import ABSENT
 
 MODEL_PAGE = "https://ai.google.dev/edge/mediapipe/solutions/vision/holistic_landmarker"
-HAND_MARGIN = 0.1
 
 _POSE_POINTS, _HAND_POINTS = 33, 21
 _HANDS = ("left_hand", "right_hand")
@@ -234,7 +231,7 @@ def find_landmarks(
             progress(1)
     arrays = {name: np.stack(values) for name, values in rows.items()}
     for hand in _HANDS:
-        arrays[f"{hand}_box"] = np.stack([box_around(p, HAND_MARGIN) for p in rows[hand]])
+        arrays[f"{hand}_box"] = np.stack([box_around(p) for p in rows[hand]])
     return {**arrays, "face_box": np.stack(faces), "fps": np.array(fps)}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import records
+from jaxgesture.data import record_writer, records
 
 INDEX = "motion.json"
 KIND = "motion"
@@ -116,7 +116,7 @@ def write_motion(
     weights_sha256: str,
     audio_size: int = 35,
     fps: float = 25.0,
-    shard_bytes: int = records.SHARD_BYTES,
+    shard_bytes: int = record_writer.SHARD_BYTES,
 ) -> "MotionDataset":
     """Writes a motion dataset, or keeps the finished one of the same frames and weights.
 
@@ -139,8 +139,8 @@ def write_motion(
         return MotionDataset(directory)
     moments = {"motion": _Moments(feature_size), "audio": _Moments(audio_size)}
     infos: dict[str, MotionInfo] = {}
-    with records.building(directory) as folder:
-        writer = records.RecordWriter(
+    with record_writer.building(directory, arguments) as folder:
+        writer = record_writer.RecordWriter(
             folder, _NAME, _features(feature_size, audio_size), shard_bytes
         )
         try:
@@ -148,8 +148,9 @@ def write_motion(
                 if clip.id in infos:
                     raise UserError(f"two motion clips are called {clip.id!r}")
                 infos[clip.id] = _write_clip(writer, clip, feature_size, audio_size, moments)
-        finally:
+        except BaseException:
             writer.close()
+            raise
         if not infos:
             raise UserError(f"there was no clip to write, so {directory} was not written")
         motion_mean, motion_std = moments["motion"].result()
@@ -169,7 +170,7 @@ def write_motion(
 
 
 def _write_clip(
-    writer: records.RecordWriter,
+    writer: record_writer.RecordWriter,
     clip: MotionClip,
     feature_size: int,
     audio_size: int,
@@ -193,11 +194,12 @@ def _write_clip(
         if clip.audio is not None:
             moments["audio"].add(audio)
     has_audio = clip.audio is not None
-    record = writer.add(
-        clip.split,
-        writer.encode({"id": clip.id, "motion": motion, "audio": audio, "has_audio": has_audio}),
+    record = writer.encode(
+        {"id": clip.id, "motion": motion, "audio": audio, "has_audio": has_audio}
     )
-    return MotionInfo(clip.id, clip.split, record, len(motion), has_audio, clip.speaker)
+    digest = record_writer.group_digest([record])
+    number = writer.add(clip.split, 1, digest, lambda: [record])
+    return MotionInfo(clip.id, clip.split, number, len(motion), has_audio, clip.speaker)
 
 
 class MotionDataset:

@@ -1,15 +1,18 @@
 """What became of the input of `prepare`: used, left out and why, and counted warnings."""
 
-import contextlib
 import dataclasses
 import pathlib
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxgesture.core.errors import DataWarning, UserError
-from jaxgesture.data.frame_writer import ClipData, existing_frames, write_frames
+from jaxgesture.core.errors import UserError
+from jaxgesture.data.frame_writer import existing_frames, write_frames
 from jaxgesture.data.frames import FrameDataset
+from jaxgesture.data.record_writer import CARD
+from jaxgesture.data.spools import Job
+
+# Lines of each kind that are printed.
+_SHOWN = 40
 
 
 @dataclasses.dataclass
@@ -21,7 +24,7 @@ class PrepareReport:
         kept: True if a finished dataset of the same arguments was there already.
         clips: clips of the dataset by split.
         seconds: length of the clips by split.
-        boxes: clips that have boxes of the speaker's parts.
+        boxes: clips that have boxes of the speaker's hands or face.
         used: the files that gave at least one clip.
         skipped: file, or part of a file, -> the reason why it was left out.
         warnings: what was usable only in part, counted.
@@ -36,15 +39,33 @@ class PrepareReport:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
+    def warn(self, text: str) -> None:
+        """Adds a warning, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def skip(self, name: str, reason: str) -> None:
+        """Adds what is left out; the name is not said twice."""
+        self.skipped[name] = reason
+
     def lines(self) -> list[str]:
         """The report as lines to print."""
         parts = [f"{n} {s} clips ({self.seconds[s]:.1f} s)" for s, n in self.clips.items()]
-        head = f"{self.out}: {', '.join(parts)}"
+        head = f"{self.out}: {', '.join(parts)}, of {len(self.used)} files"
         lines = [f"{head}; kept, it was made by the same command" if self.kept else head]
         total = sum(self.clips.values())
-        lines.append(f"boxes of hands and face for {self.boxes} of {total} clips")
-        lines += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
-        return lines + [f"warning: {text}" for text in self.warnings]
+        boxes = f"boxes of hands and face for {self.boxes} of {total} clips"
+        if self.boxes < total:
+            boxes += "; the others have no local loss and no figures of hands and lips"
+        lines.append(boxes)
+        shown = list(self.skipped.items())[:_SHOWN]
+        width = max((len(name) for name, _ in shown), default=0)
+        lines += [f"skipped  {name:<{width}}  {why}" for name, why in shown]
+        lines += [f"warning: {text}" for text in self.warnings[:_SHOWN]]
+        more = len(self.skipped) + len(self.warnings) - (len(lines) - 2)
+        if more:
+            lines.append(f"... and {more} more of these: {self.out / CARD} has them all")
+        return lines
 
 
 def kept(report: PrepareReport, settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
@@ -67,58 +88,41 @@ def _count(report: PrepareReport, dataset: FrameDataset) -> None:
     report.boxes = sum(clip.has_boxes for clip in dataset.clips())
     report.used = list(dict.fromkeys(clip.source for clip in dataset.clips()))
     if "validation" not in report.clips:
-        report.warnings.append("no clip is for validation; --validation=last:4.0 makes some")
-
-
-@contextlib.contextmanager
-def collected_warnings(report: PrepareReport) -> Iterator[None]:
-    """Puts `DataWarning`s into the report instead of printing them; others go on as usual."""
-    shown = warnings.showwarning
-
-    def show(message: Any, category: type[Warning], *args: Any, **kwargs: Any) -> None:
-        if issubclass(category, DataWarning):
-            report.warnings.append(str(message))
-        else:
-            shown(message, category, *args, **kwargs)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
-        warnings.showwarning = show
-        yield
+        report.warn("no clip is for validation; --validation=last:4.0 makes some")
 
 
 def write(
     report: PrepareReport,
-    clips: Iterable[ClipData],
+    jobs: Sequence[Job],
     settings: Mapping[str, Any],
     arguments: Mapping[str, Any],
     total: int,
     progress: bool,
+    workers: int = 0,
 ) -> None:
-    """Writes the clips with a progress bar of `total` frames, and completes the report.
+    """Writes what the jobs give with a progress bar of `total` frames; completes the report.
 
     Raises:
         UserError: no clip was usable; it names the reasons.
     """
     from tqdm import tqdm
 
-    def skip(clip: ClipData, error: Exception) -> None:
-        part = f"{clip.source} from {clip.start:g} s" if clip.start else clip.source
-        report.skipped[part] = str(error)
-
     bar = tqdm(total=total, unit="frame", disable=not progress, desc=f"preparing {report.out}")
-    with bar, collected_warnings(report):
+    with bar:
         try:
             dataset = write_frames(
                 report.out,
-                clips,
                 size=settings["size"],
                 fps=settings["fps"],
                 audio_size=settings["audio_size"],
+                features=settings["features"],
                 image_format=settings["image_format"],
                 quality=settings["quality"] or 100,
                 arguments=arguments,
-                on_error=skip,
+                jobs=jobs,
+                workers=workers,
+                on_error=report.skip,
+                on_warning=report.warn,
                 progress=bar.update,
                 report=lambda: {"skipped": report.skipped, "warnings": report.warnings},
             )

@@ -1,231 +1,34 @@
-"""Directories of records: TFDS datasets (`array_record`) written in order, without TensorFlow.
+"""Directories of records: TFDS datasets (`array_record`), read without TensorFlow.
 
 A dataset is one flat folder, the one a user names everywhere (`tfds.builder_from_directory` opens
 it, no version folder in between):
 
     dataset_info.json  features.json               what TFDS needs
     NAME-SPLIT.array_record-00000-of-00003 ...     records, in the order they were added
+    dataset_card.json                              what is in it, for people
     INDEX.json                                     ours, written last: its presence means finished
 
-A folder is built beside its final name and renamed when it is complete, so a crash never leaves a
-half dataset under the name that training reads. Records are stored uncompressed with one record a
-group: images are compressed already, and a single record is then one short read.
+Records are stored uncompressed with one record a group: images are compressed already, and a single
+record is then one short read. `record_writer` makes such folders.
 """
 
-import contextlib
-import dataclasses
-import errno
-import hashlib
 import importlib
-import importlib.metadata
 import json
 import os
 import pathlib
-import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jaxgesture.core.errors import UserError
 
-SHARD_BYTES = 128 * 2**20
-_WRITER_OPTIONS = "group_size:1,uncompressed"
-_VERSION = "1.0.0"
 # Of an index that states none.
 _FIRST_FORMAT = 1
-# Keys of an index that say how the content was made, not what it is.
-_NOT_CONTENT = ("arguments", "report")
 
 
 def _tfds() -> Any:
     """TFDS, imported late (0.4 s); its lazy modules are unknown to type checkers."""
     return importlib.import_module("tensorflow_datasets")
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """One record file: its name, how many records it holds, its length and its SHA-256."""
-
-    file: str
-    records: int
-    bytes: int
-    sha256: str
-
-
-class _SplitWriter:
-    """The record files of one split; a new one is begun when `shard_bytes` are exceeded."""
-
-    def __init__(self, folder: pathlib.Path, split: str, shard_bytes: int):
-        self._folder, self._split, self._shard_bytes = folder, split, shard_bytes
-        self._writer: Any = None
-        self._bytes = 0
-        self.counts: list[int] = []
-        self.digest = hashlib.sha256()
-
-    def _path(self, shard: int) -> pathlib.Path:
-        return self._folder / f"{self._split}.{shard:05d}.writing"
-
-    def add(self, record: bytes) -> None:
-        if self._writer is None:
-            module: Any = importlib.import_module("array_record.python.array_record_module")
-            path = os.fspath(self._path(len(self.counts)))
-            self._writer = module.ArrayRecordWriter(path, _WRITER_OPTIONS)
-            self.counts.append(0)
-            self._bytes = 0
-        self._writer.write(record)
-        self.counts[-1] += 1
-        self._bytes += len(record)
-        self.digest.update(len(record).to_bytes(8, "little"))
-        self.digest.update(record)
-        if self._bytes >= self._shard_bytes:
-            self.close()
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def finish(self, name: str) -> list[Shard]:
-        """Gives the files their final names, which hold their total count, and hashes them."""
-        self.close()
-        shards = []
-        for i, count in enumerate(self.counts):
-            file = f"{name}-{self._split}.array_record-{i:05d}-of-{len(self.counts):05d}"
-            path = self._path(i).rename(self._folder / file)
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            shards.append(Shard(file, count, path.stat().st_size, digest))
-        return shards
-
-
-class RecordWriter:
-    """Writes the records of several splits in one pass, in order, with memory for one record.
-
-    Args:
-        folder: an existing, empty folder.
-        name: the TFDS name of the dataset.
-        features: a `tfds.features.FeaturesDict`; images are given as encoded bytes.
-        shard_bytes: a record file is closed once it holds this many bytes.
-    """
-
-    def __init__(self, folder: pathlib.Path, name: str, features: Any, shard_bytes: int):
-        tfds = _tfds()
-
-        self._folder, self._name, self._features = folder, name, features
-        self._shard_bytes = shard_bytes
-        self._serializer = tfds.core.example_serializer.ExampleSerializer(
-            features.get_serialized_info()
-        )
-        self._splits: dict[str, _SplitWriter] = {}
-
-    def encode(self, example: Mapping[str, Any]) -> bytes:
-        """The bytes of one record."""
-        return self._serializer.serialize_example(self._features.encode_example(example))
-
-    def add(self, split: str, record: bytes) -> int:
-        """Appends an encoded record to a split and returns its index there."""
-        if split not in self._splits:
-            self._splits[split] = _SplitWriter(self._folder, split, self._shard_bytes)
-        writer = self._splits[split]
-        writer.add(record)
-        return sum(writer.counts) - 1
-
-    def count(self, split: str) -> int:
-        """Records added to a split so far."""
-        return sum(self._splits[split].counts) if split in self._splits else 0
-
-    def close(self) -> None:
-        """Closes the open files (before an unfinished folder is removed)."""
-        for writer in self._splits.values():
-            writer.close()
-
-    def finish(self, index_name: str, index: Mapping[str, Any], description: str) -> None:
-        """Writes the TFDS metadata and, last, `index_name` with `index`, shards and fingerprint.
-
-        The fingerprint `sha256` covers the records of every split in order and the index without
-        its `arguments` and `report`: the same content has the same fingerprint, however it was
-        made and cut into files.
-        """
-        tfds = _tfds()
-
-        splits = dict(sorted(self._splits.items()))
-        shards = {split: writer.finish(self._name) for split, writer in splits.items()}
-        info = tfds.core.DatasetInfo(
-            builder=tfds.core.dataset_info.DatasetIdentity(
-                name=self._name,
-                version=tfds.core.Version(_VERSION),
-                data_dir=os.fspath(self._folder),
-                module_name="jaxgesture",
-            ),
-            description=description,
-            features=self._features,
-            disable_shuffling=True,
-        )
-        info.set_file_format("array_record")
-        info.set_splits(
-            tfds.core.splits.SplitDict(
-                [
-                    tfds.core.SplitInfo(
-                        name=split,
-                        shard_lengths=[shard.records for shard in files],
-                        num_bytes=sum(shard.bytes for shard in files),
-                        filename_template=tfds.core.ShardedFileTemplate(
-                            data_dir=self._folder,
-                            dataset_name=self._name,
-                            split=split,
-                            filetype_suffix="array_record",
-                        ),
-                    )
-                    for split, files in shards.items()
-                ]
-            )
-        )
-        info.write_to_directory(self._folder)
-        content = {key: value for key, value in index.items() if key not in _NOT_CONTENT}
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        for split, writer in splits.items():
-            digest.update(split.encode() + writer.digest.digest())
-        full = {
-            **index,
-            "name": self._name,
-            "sha256": digest.hexdigest(),
-            "shards": {s: [dataclasses.asdict(x) for x in files] for s, files in shards.items()},
-            "written_with": {
-                package: importlib.metadata.version(package)
-                for package in ("array_record", "tensorflow-datasets", "numpy", "pillow", "av")
-            },
-        }
-        text = json.dumps(full, indent=1, ensure_ascii=False) + "\n"
-        (self._folder / index_name).write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def building(directory: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A fresh folder `DIRECTORY.partial`, renamed to `DIRECTORY` if the block ends well.
-
-    What an interrupted run left under the partial name is removed first.
-    """
-    final = pathlib.Path(directory).expanduser()
-    partial = final.with_name(final.name + ".partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot create {partial}: {error.strerror}; name a writable place for the dataset"
-        ) from error
-    try:
-        yield partial
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise UserError(
-                f"the disk of {final} is full; free some space or name another"
-            ) from error
-        raise
-    if final.is_dir():
-        final.rmdir()  # only ever an empty folder: `finished` refused all others
-    os.replace(partial, final)
 
 
 def read_index(

@@ -33,7 +33,7 @@ from jaxgesture.data.image import Crop
 
 SPLITS = ("train", "validation")
 _REQUIRED = ("clip", "start", "end")
-_COLUMNS = (*_REQUIRED, "split", "crop", "id", "speaker")
+_OPTIONAL = ("split", "crop", "id", "speaker")
 # Wrong lines that are named in one message.
 _SHOWN = 20
 
@@ -91,8 +91,7 @@ def parse_time(value: str) -> float:
         seconds = None if days is None else _with_days(days, match[2])
     if seconds is None:
         raise UserError(
-            f"{value!r} is no time from 0 on; write seconds (62.5) or hours, minutes and seconds "
-            "(00:01:02.5)"
+            f"{value!r} is no time; write seconds (62.5) or a clock (00:01:02.5), from 0 on"
         )
     return seconds
 
@@ -125,14 +124,50 @@ def _days_of(text: str) -> int | None:
     return (date - first).days
 
 
-def read_table(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV file in UTF-8, each with the number of the line that it ends in.
+def read_rows(
+    path: pathlib.Path, required: Sequence[str], optional: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file in UTF-8 whose first line names the columns.
 
-    Values are stripped; empty lines are left out.
+    Args:
+        path: the file.
+        required: columns that it must have.
+        optional: columns that it may have besides; None for any.
+
+    Yields:
+        the number of the line in which a row ends, and its values by column, stripped. Values that
+        are missing at a row's end are empty; empty lines are left out.
 
     Raises:
-        UserError: it cannot be read, is not UTF-8 or no CSV, or is separated by semicolons or tabs.
+        UserError: it cannot be read, is not UTF-8 or no CSV, columns are missing or unknown, or a
+            row has more values than there are columns.
     """
+    rows = _lines(path)
+    columns = next(rows, (1, []))[1]
+    known = (*required, *(optional or ()))
+    wrong = [f"it has column {name!r} twice" for name in known if columns.count(name) > 1]
+    missing = [name for name in required if name not in columns]
+    if missing:
+        wrong.append(f"it has no column {', '.join(missing)}")
+    if optional is not None:
+        unknown = [name for name in columns if name not in known]
+        wrong += [f"there is no column {name!r}; {nearest(name, known)}" for name in unknown]
+    if wrong:
+        raise UserError(
+            f"{path}: {'; '.join(wrong)} (name the columns in the first line, and separate the "
+            "columns by commas, not by semicolons or tabs)"
+        )
+    for line, values in rows:
+        if len(values) > len(columns):
+            raise UserError(
+                f"{path}, line {line}: {len(values)} values for {len(columns)} columns; put values "
+                "with commas, such as a crop x,y,side, in quotes"
+            )
+        padded = values + [""] * (len(columns) - len(values))
+        yield line, dict(zip(columns, padded, strict=True))
+
+
+def _lines(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -141,11 +176,9 @@ def read_table(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"{path} is not UTF-8 (line {line}); save it as CSV in UTF-8") from error
-    head = text.partition("\n")[0]
-    for name, mark in (("semicolons", ";"), ("tabs", "\t")):
-        if mark in head and "," not in head:
-            raise UserError(f"{path} is separated by {name}; save it as CSV separated by commas")
+        raise UserError(
+            f"{path} is not UTF-8 text (line {line}); save it as CSV in UTF-8"
+        ) from error
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in rows:
@@ -171,25 +204,14 @@ def read_segments(path: pathlib.Path, names: Iterable[str]) -> dict[str, list[Se
     Raises:
         UserError: it cannot be read, or lines are wrong; all of them are named with their numbers.
     """
-    rows = read_table(path)
-    line, columns = next(rows, (1, []))
-    wrong = _wrong_columns(columns)
-    if wrong:
-        raise UserError(f"{path}, line {line}: {'; '.join(wrong)}; correct the first line")
     known = _by_spelling(names)
     parts: dict[str, list[Segment]] = {}
     lines: dict[str, int] = {}
-    for line, values in rows:
-        if len(values) != len(columns):
-            wrong.append(
-                f"line {line}: {len(values)} values for {len(columns)} columns (a crop x,y,side "
-                "needs quotes)"
-            )
-            continue
-        row = dict(zip(columns, values, strict=True))
+    wrong: list[str] = []
+    for line, row in read_rows(path, _REQUIRED, _OPTIONAL):
         name, part, problems = _segment(row, known)
         if part.id and lines.setdefault(part.id, line) != line:
-            problems.append(f"id {part.id!r} is taken by line {lines[part.id]}")
+            problems.append(f"the id {part.id!r} is that of line {lines[part.id]}")
         wrong += [f"line {line}: {problem}" for problem in problems]
         if not problems:
             parts.setdefault(name, []).append(part)
@@ -199,19 +221,6 @@ def read_segments(path: pathlib.Path, names: Iterable[str]) -> dict[str, list[Se
     if not parts:
         raise UserError(f"{path} lists no part; write one line for each: {','.join(_REQUIRED)}")
     return parts
-
-
-def _wrong_columns(columns: Sequence[str]) -> list[str]:
-    wrong = [
-        f"there is no column {name!r}, {nearest(name, _COLUMNS)}"
-        for name in columns
-        if name not in _COLUMNS
-    ]
-    wrong += [f"column {n!r} is there twice" for n in _COLUMNS if columns.count(n) > 1]
-    missing = [name for name in _REQUIRED if name not in columns]
-    if missing:
-        wrong.append(f"missing: {', '.join(missing)}")
-    return wrong
 
 
 def _spelling(name: str) -> str:
@@ -245,12 +254,12 @@ def _segment(
         try:
             times[key] = parse_time(row[key])
         except UserError as error:
-            problems.append(f"{key}: {error}")
+            problems.append(str(error))
     if times["end"] <= times["start"]:
-        problems.append(f"its end, {row['end']}, is not behind its start, {row['start']}")
+        problems.append(f"end {row['end']} does not lie after start {row['start']}")
     split = row.get("split", "")
     if split and split not in SPLITS:
-        problems.append(f"there is no split {split!r}, {nearest(split, SPLITS)}")
+        problems.append(f"split {split!r} is neither train nor validation")
     crop = None
     if row.get("crop"):
         try:
@@ -270,8 +279,8 @@ def _video(clip: str, known: Mapping[str, list[str]]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"clip {clip!r} can be {' or '.join(sorted(found))}")
+        raise UserError(f"{clip!r} may be any of {', '.join(found)}; write one of them")
     close = difflib.get_close_matches(_spelling(clip), known, n=1)
     # All that there are can be thousands.
     hint = f"did you mean {known[close[0]][0]!r}?" if close else "write its path below the folder"
-    raise UserError(f"there is no video {clip!r}, {hint}")
+    raise UserError(f"no video is called {clip!r}; {hint}")

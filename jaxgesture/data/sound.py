@@ -7,7 +7,7 @@ in the time stamps are filled with silence, so that sample n is heard at n / rat
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -192,3 +192,53 @@ def read_audio(
     if sample_rate is not None and sample_rate != rate:
         samples, rate = resample(samples, rate, sample_rate), sample_rate
     return samples, rate
+
+
+def stated_length(path: str | os.PathLike[str]) -> float | None:
+    """Returns the length in seconds that a file states for its sound; None where it states none.
+
+    Raises:
+      UserError: missing, or no sound file.
+    """
+    container = open_media(path, "audio")
+    with container:
+        stream = audio_stream(container)
+        return None if stream is None else stated_seconds(container, stream)
+
+
+def read_spans(
+    path: str | os.PathLike[str], spans: Sequence[tuple[float, float]]
+) -> Iterator[tuple[Float[np.ndarray, "n"], int]]:
+    """Yields parts of the sound track, mixed to mono, each with its rate in Hz.
+
+    The file is read once; memory is needed for one part.
+
+    Args:
+      path: the file.
+      spans: (start, end) in seconds, in order of their starts; they may overlap. What lies behind
+        the end of the track is left out, so that a part may be short or empty.
+
+    Raises:
+      UserError: missing, no sound file, no audio track, or no sample that can be decoded.
+    """
+    blocks = audio_blocks(path)
+    held: list[np.ndarray] = []
+    # The samples that are held are `first` to `end` of the track.
+    first = end = rate = 0
+    more = True
+    for start, stop in spans:
+        while more and (not rate or end < round(stop * rate)):
+            found = next(blocks, None)
+            if found is None:
+                more = False
+                break
+            block, rate = found
+            held.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
+            end += len(block)
+            while held and first + len(held[0]) <= round(start * rate):
+                first += len(held.pop(0))
+        while held and first + len(held[0]) <= round(start * rate):
+            first += len(held.pop(0))
+        samples = np.concatenate(held) if held else np.zeros(0, np.float32)
+        begin = max(0, round(start * rate) - first)
+        yield samples[begin : max(begin, round(stop * rate) - first)].copy(), rate

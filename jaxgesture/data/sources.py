@@ -1,10 +1,11 @@
-"""Which videos to prepare, what they are called, and which of them are for validation."""
+"""Which videos to prepare, what belongs to them, and which of them are for validation."""
 
+import concurrent.futures
 import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from jaxgesture.core.errors import UserError
 
@@ -12,11 +13,33 @@ SUFFIXES = frozenset(
     ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
 )
 
+# Sound beside a video, in order of preference.
+SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".aac", ".mp3", ".ogg", ".opus")
+
+
+def _files_below(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """All files below a folder; links to folders are followed, each folder is entered once."""
+    entered: set[str] = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:
+            below.clear()
+            continue
+        entered.add(real)
+        below.sort()
+        yield from (pathlib.Path(folder) / name for name in names)
+
+
+def sound_beside(video: pathlib.Path) -> pathlib.Path | None:
+    """A sound file of the same name beside a video; None where there is none."""
+    return next((f for s in SOUND_SUFFIXES if (f := video.with_suffix(s)).is_file()), None)
+
 
 def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
     """The files to prepare, by a name relative to what they have in common, in order of name.
 
-    A folder is searched with its subfolders for files with a video suffix; a list is taken whole.
+    A folder is searched with its subfolders, links followed, for files with a video suffix; a list
+    is taken whole.
 
     Raises:
         UserError: no such file or folder, or no video in it.
@@ -24,12 +47,7 @@ def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict
     if isinstance(videos, str | os.PathLike):
         root = pathlib.Path(videos).expanduser()
         if root.is_dir():
-            found = [
-                pathlib.Path(folder) / name
-                for folder, _, names in os.walk(root)
-                for name in names
-                if pathlib.Path(name).suffix.lower() in SUFFIXES
-            ]
+            found = [path for path in _files_below(root) if path.suffix.lower() in SUFFIXES]
             if not found:
                 raise UserError(f"no video in {root}; looked for {' '.join(sorted(SUFFIXES))}")
             named = {path.relative_to(root).as_posix(): path for path in found}
@@ -48,6 +66,52 @@ def file_sha256(path: pathlib.Path) -> str:
     """The SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hashes(paths: dict[str, pathlib.Path], progress: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """The SHA-256 of files by name, and name -> reason for those that cannot be read."""
+    from tqdm import tqdm
+
+    found: dict[str, str] = {}
+    failed: dict[str, str] = {}
+
+    def one(path: pathlib.Path) -> str | OSError:
+        try:
+            return file_sha256(path)
+        except OSError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        results = threads.map(one, paths.values())
+        bar = tqdm(
+            zip(paths.items(), results, strict=True),
+            total=len(paths),
+            unit="file",
+            desc="reading the videos",
+            disable=not progress,
+            leave=False,
+        )
+        for (name, path), result in bar:
+            if isinstance(result, OSError):
+                failed[name] = f"{path} cannot be read: {result.strerror}"
+            else:
+                found[name] = result
+    return found, failed
+
+
+def digests(paths: Mapping[str, pathlib.Path | None]) -> dict[str, str]:
+    """The SHA-256 of those files that are there, by name; "unreadable" if they cannot be read.
+
+    What is wrong with such a file is said when it is used.
+    """
+    found = {}
+    for name, path in paths.items():
+        if path is not None:
+            try:
+                found[name] = file_sha256(path)
+            except OSError:
+                found[name] = "unreadable"
+    return found
 
 
 def last_seconds(validation: str | Sequence[str]) -> float | None:

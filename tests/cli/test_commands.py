@@ -89,7 +89,10 @@ def test_help_lists_the_commands(call):
 @pytest.mark.parametrize(
     ("name", "flags"),
     {
-        "prepare": "videos presenter out size crop validation quality identities clips seconds",
+        "prepare": "videos out size fps crop validation segments max_seconds quality wavlm workers "
+        "intervals subset speakers crops list_downloads identities clips seconds seed",
+        "landmarks": "videos model overwrite",
+        "inspect": "data out",
         "train": "config workdir minutes",
         "extract": "animation data out batch",
         "generate": "image audio animation motion out motion_out seed candidates steps guidance",
@@ -111,7 +114,8 @@ def test_help_of_a_command_lists_its_flags_and_no_others(call, name, flags):
 
 def test_every_command_has_a_test_of_its_help():
     assert set(cli.COMMANDS) == {
-        "prepare", "train", "extract", "generate", "evaluate", "convert", "benchmark", "demo",
+        "prepare", "landmarks", "inspect", "train", "extract", "generate", "evaluate", "convert",
+        "benchmark", "demo",
     }  # fmt: skip
 
 
@@ -124,8 +128,22 @@ def test_unknown_command(fails):
 def test_unknown_flag_and_stray_argument(fails, name):
     message = fails(name, "--wrokdir=x")
     assert "wrokdir" in message and f"jaxgesture {name} --help" in message
-    message = fails(name, "stray.mp4")
+    message = fails(name, *["first"] * (name == "inspect"), "stray.mp4")
     assert "'stray.mp4'" in message and f"see jaxgesture {name} --help" in message
+
+
+def test_positional_value_and_dashes(call, fails):
+    assert "no folder at nowhere" in fails("inspect", "nowhere") or "nowhere" in fails(
+        "inspect", "nowhere"
+    )
+    assert fails("inspect", "nowhere") == fails("inspect", "--data=nowhere")
+    assert "the first word may stand for --data" in call("inspect", "--help")[1]
+    assert fails("prepare", "folder", "--max-seconds=x") == fails(
+        "prepare", "folder", "--max_seconds=x"
+    )
+    assert "--list_downloads is not for `prepare folder`" in fails(
+        "prepare", "folder", "--list-downloads"
+    )
 
 
 @pytest.mark.parametrize("name", ["benchmark", "convert", "evaluate"])
@@ -140,7 +158,7 @@ def test_subjects(call, fails, name):
     assert f"{name} has no subject 'animatio'; did you mean 'animation'?" in message
     assert "stray" in fails(name, "animation", "--stray=1")
     message = fails(name, "animation", "motion")
-    assert "'motion'" in message and "every argument is a flag" in message
+    assert "'motion'" in message and "other arguments are flags" in message
     # Flags in front of it do not make it one.
     assert "'animation'" in fails(name, "--out=x.md", "animation")
 
@@ -163,8 +181,11 @@ def test_a_misspelt_flag_names_the_nearest(fails):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare"], "--out is missing"),
-        (["prepare", "--out=x"], "--videos is missing: name a folder of videos, or"),
+        (["prepare"], "name a subject, folder or pats or presenter"),
+        (["prepare", "folder"], "--out is missing"),
+        (["prepare", "folder", "--out=x"], "--videos is missing: name a folder of videos"),
+        (["prepare", "pats", "--out=x"], "--intervals is missing"),
+        (["prepare", "pats", "--list_downloads"], "--intervals is missing"),
         (["train"], "--config is missing: name a file, such as configs/stage1.py:debug"),
         (["train", STAGE1], "--workdir is missing"),
         (["extract"], "--animation is missing"),
@@ -187,7 +208,7 @@ def test_missing_flags(fails, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["prepare", "--size=large"], "size"),
+        (["prepare", "folder", "--size=large"], "size"),
         (["generate", "--guidance=much"], "guidance"),
         (["train", STAGE1, "--minutes=x"], "minutes"),
         (["train", STAGE1, "--config.optim.learning_rate=fast"], "learning_rate"),
@@ -241,31 +262,34 @@ def test_train_without_its_data(fails, tmp_path):
 )
 def test_prepare_of_what_is_no_video(fails, files, tmp_path, name, message):
     out = tmp_path / "out"
-    text = fails("prepare", f"--videos={files / name}", f"--out={out}", "--size=32")
+    text = fails("prepare", "folder", f"--videos={files / name}", f"--out={out}", "--size=32")
     assert message in text
     assert not out.exists()
 
 
 def test_prepare_uses_what_it_can(call, files, tmp_path):
     videos = f"--videos={files / 'good.mp4'},{files / 'text.mp4'}"
-    command = ("prepare", videos, f"--out={tmp_path / 'set'}", "--size=32", "--validation=none")
+    out = f"--out={tmp_path / 'set'}"
+    command = ("prepare", "folder", videos, out, "--size=32", "--validation=none", "--workers=0")
     status, out, _ = call(*command)
-    assert status == 0 and "skipped text.mp4" in out and "1 train clips" in out
-    assert "1 of 1 clips has no sound: they serve stage 1 only" in out
+    assert status == 0 and "skipped  text.mp4" in out and "1 train clips" in out
+    assert "1 of 1 videos has no sound: they serve stage 1 only" in out
     assert FrameDataset(tmp_path / "set").clips()[0].frames == 6
     status, out, _ = call(*command)
     assert status == 0 and "kept, it was made by the same command" in out
 
 
 def test_prepare_into_another_dataset(call, fails, files, tmp_path):
-    command = ("prepare", f"--videos={files / 'good.mp4'}", f"--out={tmp_path / 'set'}")
+    where = (f"--videos={files / 'good.mp4'}", f"--out={tmp_path / 'set'}", "--workers=0")
+    command = ("prepare", "folder", *where)
     assert call(*command, "--size=32", "--validation=none")[0] == 0
     assert "size" in fails(*command, "--size=16", "--validation=none")
     message = fails(*command, "--size=32", "--validation=lost:4")
     assert "is not understood; use 'last:4.0'" in message
-    assert "--crop=1,x,2: give three numbers" in fails(*command, "--crop=1,x,2")
+    assert "crop '1,x,2' is no square; write x,y,side" in fails(*command, "--crop=1,x,2")
+    assert "--workers=-1 must be 0 or more" in fails(*command, "--workers=-1")
     (tmp_path / "file").touch()
-    assert "file" in fails("prepare", "--presenter", f"--out={tmp_path / 'file'}", "--size=32")
+    assert "file" in fails("prepare", "presenter", f"--out={tmp_path / 'file'}", "--size=32")
 
 
 @pytest.mark.parametrize(
@@ -360,9 +384,11 @@ def test_the_module_is_the_program():
 
 def test_numbers_that_make_no_dataset(fails, files, tmp_path):
     out = f"--out={tmp_path / 'set'}"
-    assert "nan s" in fails("prepare", "--presenter", out, "--seconds=nan")
-    assert "inf s" in fails("prepare", "--presenter", out, "--seconds=inf")
-    message = fails("prepare", f"--videos={files / 'good.mp4'}", out, "--validation=last:inf")
+    assert "nan s" in fails("prepare", "presenter", out, "--seconds=nan")
+    assert "inf s" in fails("prepare", "presenter", out, "--seconds=inf")
+    message = fails(
+        "prepare", "folder", f"--videos={files / 'good.mp4'}", out, "--validation=last:inf"
+    )
     assert "is not understood" in message
 
 

@@ -48,7 +48,7 @@ def _write(directory: pathlib.Path, **keywords) -> FrameDataset:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> FrameDataset:
-    # A few records a file, so that clips run over the borders of files.
+    # A few records a file, so that there are several of a split.
     return _write(tmp_path_factory.mktemp("frames") / "set", shard_bytes=4000)
 
 
@@ -208,7 +208,7 @@ def test_failed_clip_leaves_no_trace(tmp_path):
     found = _write(
         tmp_path / "set",
         clips=[bad, *_clips()],
-        on_error=lambda clip, error: failed.append((clip.id, str(error))),
+        on_error=lambda name, reason: failed.append((name, reason)),
     )
     assert failed == [("bad", "bad.mp4 is cut off")]
     assert found.count("train") == 16 and found.clips("train")[0].id == "a"

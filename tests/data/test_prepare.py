@@ -12,6 +12,7 @@ from jaxgesture.data import audio, prepare, presenter, sources
 from jaxgesture.data.boxes import PARTS
 from jaxgesture.data.datasets import FrameDataset
 from jaxgesture.data.prepare import prepare_folder
+from jaxgesture.data.segments import Segment
 
 SIZE = 32
 RATE = 16000
@@ -78,9 +79,9 @@ def test_report_lists_everything(prepared):
     assert prepared.clips == {"train": 3, "validation": 1}
     assert prepared.seconds == {"train": pytest.approx(5.2), "validation": pytest.approx(1.2)}
     text = "\n".join(prepared.lines())
-    assert "warning: 1 of 3 clips has no sound" in text and "mute #1.mkv" in text
-    assert "2 of 3 clips have less than 2.4 s: used for training whole" in text
-    assert "skipped text.mp4:" in text
+    assert "warning: 1 of 3 videos has no sound" in text and "mute #1.mkv" in text
+    assert "2 of 3 videos have less than 2.4 s: used for training whole" in text
+    assert "skipped  text.mp4   " in text
 
 
 def test_cut_keeps_frames_and_sound_together(prepared, videos):
@@ -93,10 +94,11 @@ def test_cut_keeps_frames_and_sound_together(prepared, videos):
     np.testing.assert_allclose(seen, _levels(100), atol=3)
     from jaxgesture.data import sound
 
+    # Each clip has the features of its own sound, as a clip that is prepared alone would.
     samples, rate = sound.read_audio(videos / "jon" / "a long one.mp4")
-    whole = audio.features(samples, rate, frames=max(100, audio.frame_count(len(samples), rate)))
-    rows = np.concatenate([dataset.audio(first), dataset.audio(last)])
-    np.testing.assert_array_equal(rows, whole[:100])
+    for clip, part in ((first, samples[: round(2.8 * rate)]), (last, samples[round(2.8 * rate) :])):
+        rows = audio.features(part, rate, frames=clip.frames)
+        np.testing.assert_array_equal(dataset.audio(clip), rows[: clip.frames])
     assert not dataset.clip("mute #1").has_audio
 
 
@@ -125,11 +127,18 @@ def test_segments_and_named_validation_files(videos, tmp_path):
         videos,
         tmp_path / "set",
         validation=["short.mp4"],
-        segments={"jon/a long one.mp4": (1.0, 2.0), "mute #1.mkv": (9.0, 10.0)},
+        segments={
+            "jon/a long one.mp4": [Segment(1.0, 2.0)],
+            "mute #1.mkv": [Segment(9.0, 10.0)],
+            "short.mp4": [Segment(0.0, 0.6), Segment(0.6, 1.2, id="end", speaker="x")],
+        },
     )
-    assert "mute #1.mkv has no part 9.0-10.0 s" in report.skipped["mute #1.mkv"]
+    assert report.skipped == {
+        "mute #1.mkv from 9 s": "it has no part 9-10 s, it has 1.20 s; correct the list"
+    }
     dataset = FrameDataset(tmp_path / "set")
-    assert [clip.id for clip in dataset.clips("validation")] == ["short"]
+    assert [clip.id for clip in dataset.clips("validation")] == ["short.000", "end"]
+    assert [clip.speaker for clip in dataset.clips("validation")] == ["short", "x"]
     clip = dataset.clip("jon/a long one")
     assert (clip.frames, clip.start) == (25, 1.0)
     levels = dataset.frames(clip).mean((1, 2, 3))
@@ -157,7 +166,7 @@ def test_sound_that_ends_early_is_reported(tmp_path):
 
 def test_other_frame_rates_serve_stage_1_only(videos, tmp_path):
     report = _prepare(videos / "short.mp4", tmp_path / "set", fps=12.5)
-    assert any("all 1 clips serve stage 1 only" in text for text in report.warnings)
+    assert any("all 1 videos serve stage 1 only" in text for text in report.warnings)
     assert FrameDataset(tmp_path / "set").clips()[0].frames == 15
 
 
@@ -188,7 +197,7 @@ def test_landmarks_beside_videos_become_boxes(videos, tmp_path):
     report = _prepare(folder, tmp_path / "set")
     text = "\n".join(report.lines())
     assert "boxes of hands and face for 3 of 4 clips" in text
-    assert "1 of 3 files of landmarks cannot be used, their clips have no boxes" in text
+    assert "mute #1.mkv has no boxes" in text
     assert "mute #1.landmarks.npz is no readable .npz file" in text and not report.skipped
     dataset = FrameDataset(tmp_path / "set")
     # The square in the middle keeps columns 8 to 56: most of the right hand is outside.
@@ -213,7 +222,7 @@ def test_landmarks_follow_crop_segment_and_rate(videos, tmp_path):
         tmp_path / "a.mp4",
         tmp_path / "set",
         crop=(0, 8, 40),
-        segments={"a.mp4": (1.0, 4.0)},
+        segments={"a.mp4": [Segment(1.0, 4.0)]},
         validation="none",
     )
     assert any("landmarks end 0.80 s before the pictures" in text for text in report.warnings)
@@ -252,7 +261,7 @@ def test_landmarks_of_a_turned_video(tmp_path):
 def test_changed_landmarks_are_noticed(videos, tmp_path):
     file, marks = tmp_path / "x.mp4", tmp_path / "x.landmarks.npz"
     shutil.copy(videos / "short.mp4", file)
-    assert "boxes of hands and face for 0 of 1 clips" in _prepare(file, tmp_path / "a").lines()
+    assert _prepare(file, tmp_path / "a").boxes == 0
     _landmarks(marks, 30)
     with pytest.raises(UserError, match="made with other landmarks"):
         _prepare(file, tmp_path / "a")
@@ -332,7 +341,7 @@ def test_real_clips(shared, tmp_path):
     report = _prepare(shared / "data" / "clips", tmp_path / "set", validation="last:4.0")
     assert report.clips["train"] == 6 and not report.skipped
     assert any(
-        text.startswith("2 of 6 clips have no sound: they serve") for text in report.warnings
+        text.startswith("2 of 6 videos have no sound: they serve") for text in report.warnings
     )
     dataset = FrameDataset(tmp_path / "set")
     assert dataset.clip("seated_man").frames == 400
@@ -343,7 +352,7 @@ def test_real_clips(shared, tmp_path):
 
 
 def test_boxes_of_a_real_clip(shared, tmp_path):
-    part = {"seated_man.mp4": (4.0, 7.0)}
+    part = {"seated_man.mp4": [Segment(4.0, 7.0)]}
     _prepare(shared / "data" / "clips" / "seated_man.mp4", tmp_path / "set", size=64, segments=part)
     dataset = FrameDataset(tmp_path / "set")
     found = np.concatenate([dataset.boxes(clip) for clip in dataset.clips()])

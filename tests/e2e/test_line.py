@@ -48,7 +48,7 @@ def train_command(stage, data, workdir, **changes):
 def corpus(tmp_path_factory):
     out = tmp_path_factory.mktemp("line") / "corpus"
     status = call(
-        "prepare", "--presenter", f"--out={out}", "--size=64", "--identities=1", "--clips=2",
+        "prepare", "presenter", f"--out={out}", "--size=64", "--identities=1", "--clips=2",
         "--seconds=1.2",
     )  # fmt: skip
     assert status == 0

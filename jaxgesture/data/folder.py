@@ -1,0 +1,284 @@
+"""From anybody's folder of videos to a frame dataset."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from jaxgesture.core.errors import UserError
+from jaxgesture.data import audio, cuts, landmarks, segments, sound, sources, spools, video
+from jaxgesture.data.audio import Extractor
+from jaxgesture.data.cuts import Cut, Grid, Media
+from jaxgesture.data.frame_writer import frame_settings
+from jaxgesture.data.image import Crop, crop_box
+from jaxgesture.data.prepare_report import PrepareReport, kept, write
+from jaxgesture.data.segments import Segment
+
+# The audio features come at this rate; frames at any other one cannot be paired with them.
+_AUDIO_FPS = float(audio.FRAME_RATE)
+# Pictures that are made this many times larger, or come this much rarer than the frames, are told.
+_ENLARGED, _RARE = 2.0, 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rules:
+    """How a file is cut."""
+
+    validation: str | tuple[str, ...]
+    crop: Crop
+    fps: float
+    longest: int
+
+
+def prepare_folder(
+    videos: str | os.PathLike | Iterable[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    size: int = 256,
+    fps: float = _AUDIO_FPS,
+    crop: Crop = "center",
+    validation: str | Sequence[str] = "hash:0.1",
+    segments: str | os.PathLike | Mapping[str, Sequence[Segment]] | None = None,
+    max_seconds: float = 60.0,
+    extractor: Extractor | None = None,
+    image_format: str = "jpeg",
+    quality: int = 95,
+    workers: int = 0,
+    progress: bool = True,
+) -> PrepareReport:
+    """Makes a frame dataset of videos; bad files are listed and the rest is used.
+
+    The sound of NAME.mp4 is taken from NAME.wav (or .flac, .m4a, ...) where that lies beside it,
+    and its frames get boxes of hands, face and lips if NAME.landmarks.npz does (see `landmarks`).
+
+    Args:
+        videos: a folder (searched with its subfolders), a file, or a list of files.
+        out: folder of the dataset. One that the same call made is kept as it is, one that it
+            began is gone on with.
+        size: side of the square frames, pixels.
+        fps: frames a second. Audio features exist for 25 only.
+        crop: "center", "left", "right", "top", "bottom", (x, y, side) in pixels of the picture as
+            shown, or "landmarks": the square that keeps both hands and the face in view, chosen
+            for every clip.
+        validation: "hash:0.1" (a tenth of the files, by their content), "last:4.0" (the last 4 s
+            of each file that is at least twice as long), "none", or a list of file names.
+        segments: the parts to use, a CSV file (see `segments.read_segments`) or file name ->
+            parts; files without any are left out. None uses every file whole.
+        max_seconds: longer parts are divided evenly into clips of at most this length.
+        extractor: of the audio features; None for the 35 hand-crafted ones.
+        image_format: "jpeg" or "png".
+        quality: of JPEG, 1 to 100.
+        workers: processes; 0 does the work in this one.
+        progress: show progress bars.
+
+    Returns:
+        What was used, what was left out and why, and counted warnings.
+
+    Raises:
+        UserError: nothing was usable, `out` holds something else, or an argument is wrong.
+    """
+    extractor = extractor or audio.Baseline()
+    sources.last_seconds(validation)
+    if not max_seconds * fps >= 1:
+        raise UserError(f"clips of at most {max_seconds} s hold no frame; choose more seconds")
+    if isinstance(crop, str) and crop != "landmarks":
+        crop_box(1, 1, crop)
+    settings = frame_settings(size, fps, extractor.size, image_format, quality, extractor.name)
+    found = sources.find_videos(videos)
+    listed = () if isinstance(validation, str) else tuple(validation)
+    parts = _parts(segments, found)
+    unknown = sorted({*(parts or ()), *listed} - set(found))
+    if unknown:
+        raise UserError(f"no such file among the videos: {', '.join(unknown)}")
+    report = PrepareReport(pathlib.Path(out).expanduser())
+    chosen = found if parts is None else {name: found[name] for name in found if name in parts}
+    sha256, failed = sources.hashes(chosen, progress)
+    report.skipped.update(failed)
+    beside = {name: sources.sound_beside(found[name]) for name in sha256}
+    marked = {name: landmarks.beside(found[name]) for name in sha256}
+    arguments = {
+        "made_by": "prepare_folder",
+        "crop": list(crop) if isinstance(crop, tuple) else crop,
+        "validation": validation if isinstance(validation, str) else sorted(listed),
+        "segments": _as_json(parts),
+        "max_seconds": max_seconds,
+        "files": sha256,
+        "sounds": sources.digests(beside),
+        "landmarks": sources.digests(marked),
+    }
+    if kept(report, settings, arguments):
+        return report
+    media: list[Media] = []
+    cut: dict[str, list[Cut]] = {}
+    rules = _Rules(
+        validation if isinstance(validation, str) else listed, crop, fps, int(max_seconds * fps)
+    )
+    ids = sources.clip_ids(found)
+    said: list[str] = []
+    with spools.heard(said):
+        for name, digest in sha256.items():
+            try:
+                one = _media(found[name], name, beside[name], marked[name])
+                wanted = None if parts is None else parts[name]
+                cut[name] = _cuts(one, ids[name], digest, wanted, rules, report)
+            except (UserError, OSError) as error:
+                report.skip(name, str(error))
+            else:
+                if cut[name]:
+                    media.append(one)
+    for text in said:
+        report.warn(text)
+    _warn_before(report, media, cut, size, rules)
+    grid = Grid(size, fps, extractor if fps == _AUDIO_FPS else None)
+    jobs = [job for one in media for job in cuts.file_jobs(one, cut[one.name], grid)]
+    total = sum(part.stop - part.start for one in media for part in cut[one.name])
+    write(report, jobs, settings, arguments, total, progress, workers)
+    return report
+
+
+def _parts(
+    given: str | os.PathLike | Mapping[str, Sequence[Segment]] | None,
+    found: Mapping[str, pathlib.Path],
+) -> dict[str, list[Segment]] | None:
+    if given is None:
+        return None
+    if isinstance(given, str | os.PathLike):
+        return segments.read_segments(pathlib.Path(given).expanduser(), list(found))
+    return {name: list(parts) for name, parts in given.items()}
+
+
+def _as_json(parts: Mapping[str, Sequence[Segment]] | None) -> dict[str, list] | None:
+    if parts is None:
+        return None
+    return {n: [dataclasses.asdict(part) for part in parts[n]] for n in sorted(parts)}
+
+
+def _media(
+    path: pathlib.Path, name: str, beside: pathlib.Path | None, marks: pathlib.Path | None
+) -> Media:
+    info = video.probe(path)
+    return Media(path, name, info, beside or (path if info.has_audio else None), marks)
+
+
+def _cuts(
+    media: Media,
+    clip_id: str,
+    sha256: str,
+    parts: Sequence[Segment] | None,
+    rules: _Rules,
+    report: PrepareReport,
+) -> list[Cut]:
+    """The clips of a file: its parts, their ends held out if that is the rule, and divided.
+
+    Raises:
+        UserError: the file is used whole and has no frame.
+    """
+    frames = max(1, media.frames(rules.fps))
+    folder = pathlib.PurePosixPath(media.name).parts[0]
+    speaker = folder if folder != media.name else clip_id
+    held_out = sources.is_validation(rules.validation, media.name, sha256)
+    whole = parts is None
+    wanted = [Segment(0.0, media.info.seconds)] if parts is None else list(parts)
+    latest = max(wanted, key=lambda part: part.end)
+    result = []
+    for number, part in enumerate(wanted):
+        start = round(part.start * rules.fps)
+        stop = frames if whole else min(round(part.end * rules.fps), frames)
+        if not 0 <= start < stop:
+            report.skip(
+                f"{media.name} from {part.start:g} s",
+                f"it has no part {part.start:g}-{part.end:g} s, it has {media.info.seconds:.2f} s; "
+                "correct the list",
+            )
+            continue
+        base = part.id or (clip_id if len(wanted) == 1 else f"{clip_id}.{number:03d}")
+        split = part.split or ("validation" if held_out else "train")
+        ranges = [(base, split, start, stop)]
+        tail = _tail(rules) if part is latest and not part.split else 0
+        if tail and stop - start >= 2 * tail:
+            held = stop - tail
+            ranges = [(base, split, start, held), (f"{base}.last", "validation", held, stop)]
+        for name, kind, first, last in ranges:
+            divided = cuts.pieces(first, last, rules.longest)
+            for i, (a, b) in enumerate(divided):
+                piece = name if len(divided) == 1 else f"{name}.{i:03d}"
+                crop = part.crop if part.crop is not None else rules.crop
+                result.append(Cut(piece, kind, a, b, crop, part.speaker or speaker))
+    return result
+
+
+def _tail(rules: _Rules) -> int:
+    seconds = sources.last_seconds(rules.validation)
+    return 0 if seconds is None else round(seconds * rules.fps)
+
+
+def _counted(part: Sequence[Media], media: Sequence[Media]) -> str:
+    verb = "has" if len(part) == 1 else "have"
+    return f"{len(part)} of {len(media)} videos {verb}"
+
+
+def _names(part: Sequence[Media]) -> str:
+    return ", ".join(one.name for one in part[:5]) + (" ..." if part[5:] else "")
+
+
+def _warn_before(
+    report: PrepareReport,
+    media: Sequence[Media],
+    cut: Mapping[str, Sequence[Cut]],
+    size: int,
+    rules: _Rules,
+) -> None:
+    mute = [one for one in media if one.sound is None]
+    if rules.fps != _AUDIO_FPS:
+        report.warn(
+            f"audio features exist at {_AUDIO_FPS:g} frames a second only, these are "
+            f"{rules.fps:g}: all {len(media)} videos serve stage 1 only"
+        )
+    elif mute:
+        report.warn(f"{_counted(mute, media)} no sound: they serve stage 1 only ({_names(mute)})")
+    tail = _tail(rules)
+    short = [
+        one
+        for one in media
+        if tail and not any(part.split == "validation" for part in cut[one.name])
+    ]
+    if short:
+        report.warn(
+            f"{_counted(short, media)} less than {2 * tail / rules.fps:g} s: used for training "
+            f"whole ({_names(short)})"
+        )
+    small = [one for one in media if _ENLARGED * _side(one, cut[one.name]) < size]
+    if small:
+        report.warn(
+            f"{_counted(small, media)} squares of less than {size / _ENLARGED:g} pixels, they are "
+            f"enlarged to {size} and blurred ({_names(small)})"
+        )
+    rare = [one for one in media if one.info.fps < _RARE * rules.fps]
+    if rare:
+        report.warn(
+            f"{_counted(rare, media)} less than {_RARE * rules.fps:g} pictures a second, each is "
+            f"shown for several frames ({_names(rare)})"
+        )
+    for one in media:
+        _warn_of_long_sound(report, one)
+
+
+def _side(media: Media, parts: Sequence[Cut]) -> float:
+    """The smallest side of the squares that are kept of a video, pixels."""
+    shorter = min(media.info.width, media.info.height)
+    return min(
+        (p.crop[2] if isinstance(p.crop, tuple) else shorter for p in parts), default=shorter
+    )
+
+
+def _warn_of_long_sound(report: PrepareReport, media: Media) -> None:
+    if media.sound is None:
+        return
+    try:
+        more = (sound.stated_length(media.sound) or 0.0) - media.info.seconds
+    except UserError:
+        return  # said when it is used
+    if more * _AUDIO_FPS > cuts.END_SLACK:
+        report.warn(
+            f"{media.name}: the sound goes on for {more:.2f} s after the pictures; not used"
+        )
