@@ -65,6 +65,18 @@ class _Closed:
     sha256: str
 
 
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """array_record tells what the system refused in the text of a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        for number in (*_FULL, errno.EIO):
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number)) from error
+        raise
+
+
 class RecordEncoder:
     """Turns examples into the bytes of records.
 
@@ -114,7 +126,8 @@ class _SplitWriter:
             self._path = self._folder / f"{self._split}.{len(self.closed):05d}.writing"
             self._writer = module.ArrayRecordWriter(os.fspath(self._path), _WRITER_OPTIONS)
         for record in read():
-            self._writer.write(record)
+            with _as_os_error():
+                self._writer.write(record)
             self._bytes += len(record)
             self._records += 1
         self._groups += 1
@@ -124,14 +137,17 @@ class _SplitWriter:
 
     def abandon(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            # Its file is removed by the next run; that it cannot be finished is no news.
+            with contextlib.suppress(RuntimeError):
+                self._writer.close()
             self._writer = None
 
     def close(self) -> None:
         if self._writer is None or self._path is None:
             return
-        self._writer.close()
-        self._writer = None
+        writer, self._writer = self._writer, None
+        with _as_os_error():
+            writer.close()
         with self._path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             os.fsync(stream.fileno())

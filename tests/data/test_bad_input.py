@@ -165,7 +165,7 @@ def test_unreadable_file_is_named():
 def test_full_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=900k", "none", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a file system of its own cannot be mounted here")
     try:
