@@ -17,8 +17,10 @@ import json
 import os
 import pathlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from jaxgesture.core.errors import UserError
 
@@ -126,7 +128,7 @@ class RecordReader:
     def __init__(self, directory: pathlib.Path, index: Mapping[str, Any]):
         self.directory = directory
         self._shards = index["shards"]
-        self._sources: dict[str, Any] = {}
+        self._sources: dict[str, _Source] = {}
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,18 +143,10 @@ class RecordReader:
         """Records of a split; 0 where the dataset has no such split."""
         return sum(shard["records"] for shard in self._shards.get(split, ()))
 
-    def _source(self, split: str) -> Any:
+    def _source(self, split: str) -> "_Source":
         with self._lock:
             if split not in self._sources:
-                tfds = _tfds()
-
-                builder = tfds.builder_from_directory(self.directory)
-                decoders = {
-                    name: tfds.decode.SkipDecoding()
-                    for name, feature in builder.info.features.items()
-                    if isinstance(feature, tfds.features.Image)
-                }
-                self._sources[split] = builder.as_data_source(split, decoders=decoders)
+                self._sources[split] = _Source(self.directory, split)
             return self._sources[split]
 
     def read(self, split: str, index: int) -> dict[str, Any]:
@@ -165,7 +159,7 @@ class RecordReader:
             raise IndexError(f"record {index} of {self.count(split)} in split {split!r}")
         source = self._sources[split] if split in self._sources else self._source(split)
         try:
-            return source[index]
+            return source.read(index)
         except Exception as error:
             raise UserError(f"{self.where(split, index)}: {_short(error)}") from error
 
@@ -177,6 +171,50 @@ class RecordReader:
                 return f"{file} is damaged at record {index}, copy or write the dataset again"
             index -= shard["records"]
         raise IndexError(index)
+
+
+class _Source:
+    """The records of a split.
+
+    TFDS's parser looks at every field with regular expressions, 60 us a record; where it is known
+    beforehand how each feature is stored, ours takes 15.
+    """
+
+    def __init__(self, directory: pathlib.Path, split: str):
+        tfds = _tfds()
+        builder = tfds.builder_from_directory(directory)
+        features = dict(builder.info.features)
+        images = [n for n, feature in features.items() if isinstance(feature, tfds.features.Image)]
+        skip = {name: tfds.decode.SkipDecoding() for name in images}
+        self._parsed = builder.as_data_source(split, decoders=skip)
+        self._bytes = self._parsed.data_source  # the same records, not parsed
+        self._message = importlib.import_module("tensorflow_datasets.proto").tf_example_pb2.Example
+        found = {name: _field_reader(tfds, feature) for name, feature in features.items()}
+        self._fields = {name: read for name, read in found.items() if read is not None}
+        self._is_plain = len(self._fields) == len(found)
+
+    def read(self, index: int) -> dict[str, Any]:
+        if not self._is_plain:
+            return self._parsed[index]
+        stored = self._message.FromString(self._bytes[index]).features.feature
+        return {name: read(stored[name]) for name, read in self._fields.items()}
+
+
+def _field_reader(tfds: Any, feature: Any) -> Callable[[Any], Any] | None:
+    """What reads a feature from its field as TFDS does, images apart; None if only TFDS can."""
+    if isinstance(feature, (tfds.features.Image, tfds.features.Text)):
+        return lambda field: field.bytes_list.value[0]
+    if isinstance(feature, tfds.features.Scalar):
+        if feature.np_dtype == np.bool_:
+            return lambda field: bool(field.int64_list.value[0])
+        if np.issubdtype(feature.np_dtype, np.integer):
+            return lambda field: field.int64_list.value[0]
+        return None
+    if isinstance(feature, tfds.features.Tensor) and None not in feature.shape:
+        dtype, shape = feature.np_dtype, feature.shape
+        if feature.get_serialized_info().np_dtype == np.object_:
+            return lambda field: np.frombuffer(field.bytes_list.value[0], dtype).reshape(shape)
+    return None
 
 
 def _short(error: Exception) -> str:
