@@ -31,6 +31,12 @@ absl_flags.DEFINE_integer("seed", 0, "another seed, other gestures", flag_values
 absl_flags.DEFINE_integer("candidates", 5, "continuations drawn per segment", flag_values=FLAGS)
 absl_flags.DEFINE_integer("steps", 50, "steps of the sampler", flag_values=FLAGS)
 absl_flags.DEFINE_float("guidance", 2.0, "weight of the speech", flag_values=FLAGS)
+absl_flags.DEFINE_string(
+    "wavlm",
+    None,
+    "local folder of the WavLM model whose features the motion model was trained on",
+    flag_values=FLAGS,
+)
 absl_flags.DEFINE_integer("batch", 16, "frames drawn at once", flag_values=FLAGS)
 
 
@@ -49,6 +55,11 @@ def run() -> None:
 
     for path in (image, audio):  # before the weights are read
         check_file(path)
+    extractor = None
+    if FLAGS.wavlm:
+        from jaxgesture.data.wavlm import WavLM
+
+        extractor = WavLM(FLAGS.wavlm)
     if FLAGS.motion_out:
         pathlib.Path(FLAGS.motion_out).expanduser().parent.mkdir(parents=True, exist_ok=True)
     result = generate(
@@ -62,6 +73,7 @@ def run() -> None:
         steps=FLAGS.steps,
         guidance=FLAGS.guidance,
         batch=FLAGS.batch,
+        extractor=extractor,
     )
     if FLAGS.motion_out:
         np.save(pathlib.Path(FLAGS.motion_out).expanduser(), result.motion)

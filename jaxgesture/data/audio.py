@@ -29,6 +29,8 @@ FRAME_RATE = 25
 HOP = 512
 SAMPLE_RATE = FRAME_RATE * HOP
 AUDIO_SIZE = 35
+# The name of these features in datasets and models.
+BASELINE = "baseline-35"
 COLUMNS: tuple[str, ...] = (
     "onset_strength",
     *(f"mfcc_{i}" for i in range(20)),
@@ -166,7 +168,7 @@ class Extractor(Protocol):
 class Baseline:
     """The 35 hand-crafted features."""
 
-    name: str = dataclasses.field(default="baseline-35", init=False)
+    name: str = dataclasses.field(default=BASELINE, init=False)
     size: int = dataclasses.field(default=AUDIO_SIZE, init=False)
 
     def features(

@@ -10,6 +10,7 @@ from typing import Any
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import clips as clip_records
 from jaxgesture.data import record_writer, records, workers
+from jaxgesture.data.audio import BASELINE
 from jaxgesture.data.clips import ClipData
 from jaxgesture.data.frames import FORMAT, INDEX, KIND, ClipInfo, FrameDataset
 from jaxgesture.data.spools import GivenClip, Job, Outcome, SpooledClip, Spooler
@@ -19,7 +20,6 @@ __all__ = ["ClipData", "existing_frames", "frame_settings", "write_frames"]
 _NAME = "jaxgesture_frames"
 _DESCRIPTION = "Frames of speakers with their rows of audio features."
 _JOBS = "jobs"
-BASELINE = "baseline-35"
 
 
 def frame_settings(
@@ -86,8 +86,8 @@ def write_frames(
     """Writes a frame dataset, or keeps the finished one that is there.
 
     With `arguments`, a call that was stopped, even by a kill, is gone on with by the same call:
-    what it had done of the jobs is kept. The records are the same, byte for byte, however often it was
-    stopped and whatever number of processes did the jobs.
+    what it had done of the jobs is kept. The records are the same, byte for byte, however often it
+    was stopped and whatever number of processes did the jobs.
 
     Args:
         directory: its folder; it appears when everything is written.

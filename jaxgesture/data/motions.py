@@ -15,9 +15,12 @@ from jaxtyping import Float
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import record_writer, records
+from jaxgesture.data.audio import BASELINE
 
 INDEX = "motion.json"
 KIND = "motion"
+# 2: the index names the audio features.
+FORMAT = 2
 _NAME = "jaxgesture_motion"
 
 
@@ -96,12 +99,18 @@ def _features(feature_size: int, audio_size: int) -> Any:
 
 
 def _arguments(
-    frames_sha256: str, weights_sha256: str, feature_size: int, audio_size: int, fps: float
+    frames_sha256: str,
+    weights_sha256: str,
+    feature_size: int,
+    features: str,
+    audio_size: int,
+    fps: float,
 ) -> dict[str, Any]:
     return {
         "frames_sha256": frames_sha256,
         "weights_sha256": weights_sha256,
         "feature_size": feature_size,
+        "features": features,
         "audio_size": audio_size,
         "fps": fps,
     }
@@ -114,6 +123,7 @@ def write_motion(
     feature_size: int,
     frames_sha256: str,
     weights_sha256: str,
+    features: str = BASELINE,
     audio_size: int = 35,
     fps: float = 25.0,
     shard_bytes: int = record_writer.SHARD_BYTES,
@@ -126,6 +136,7 @@ def write_motion(
         feature_size: length of a motion feature.
         frames_sha256: `FrameDataset.sha256` of the frames.
         weights_sha256: fingerprint of the stage 1 weights that made the features.
+        features: name of the audio features.
         audio_size: columns of the audio features.
         fps: frames a second.
         shard_bytes: a record file is closed once it holds this many bytes.
@@ -134,8 +145,8 @@ def write_motion(
         UserError: the folder holds another dataset, no clip was given, a clip's shapes do not
             fit, or a feature is not finite.
     """
-    arguments = _arguments(frames_sha256, weights_sha256, feature_size, audio_size, fps)
-    if records.finished(directory, INDEX, KIND, arguments):
+    arguments = _arguments(frames_sha256, weights_sha256, feature_size, features, audio_size, fps)
+    if records.finished(directory, INDEX, KIND, arguments, FORMAT):
         return MotionDataset(directory)
     moments = {"motion": _Moments(feature_size), "audio": _Moments(audio_size)}
     infos: dict[str, MotionInfo] = {}
@@ -157,6 +168,7 @@ def write_motion(
         audio_mean, audio_std = moments["audio"].result()
         index = {
             "kind": KIND,
+            "format": FORMAT,
             **arguments,
             "arguments": arguments,
             "motion_mean": motion_mean,
@@ -165,8 +177,23 @@ def write_motion(
             "audio_std": audio_std,
             "clips": [dataclasses.asdict(info) for info in infos.values()],
         }
-        writer.finish(INDEX, index, "Motion features of clips with their audio features.")
+        card = {**arguments, **_card(infos.values(), fps)}
+        description = "Motion features of clips with their audio features."
+        writer.finish(INDEX, index, description, card)
     return MotionDataset(directory)
+
+
+def _card(infos: Iterable[MotionInfo], fps: float) -> dict[str, Any]:
+    """What is in it, for people: clips and hours by split."""
+    splits: dict[str, dict[str, Any]] = {}
+    for info in infos:
+        part = splits.setdefault(info.split, {"clips": 0, "frames": 0, "clips_with_sound": 0})
+        part["clips"] += 1
+        part["frames"] += info.frames
+        part["clips_with_sound"] += info.has_audio
+    for part in splits.values():
+        part["hours"] = round(part["frames"] / fps / 3600, 4)
+    return {"splits": splits}
 
 
 def _write_clip(
@@ -210,6 +237,7 @@ class MotionDataset:
 
     Attributes:
         feature_size: length d of a motion feature.
+        features: name of the audio features.
         audio_size: columns a of the audio features.
         fps: frames a second.
         frames_sha256: fingerprint of the frame dataset it was made from.
@@ -226,8 +254,9 @@ class MotionDataset:
 
     def __init__(self, directory: str | os.PathLike):
         self.directory = pathlib.Path(directory).expanduser()
-        index = records.read_index(self.directory, INDEX, KIND)
+        index = records.read_index(self.directory, INDEX, KIND, FORMAT)
         self.feature_size: int = index["feature_size"]
+        self.features: str = index["features"]
         self.audio_size: int = index["audio_size"]
         self.fps: float = index["fps"]
         self.frames_sha256: str = index["frames_sha256"]

@@ -60,6 +60,7 @@ def extract(
         feature_size=animation.feature_size,
         frames_sha256=frames.sha256,
         weights_sha256=animation.sha256,
+        features=frames.features,
         audio_size=frames.audio_size,
         fps=frames.fps,
     )

@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from jaxgesture.animation.model import Animation
 from jaxgesture.core.errors import UserError
+from jaxgesture.data.audio import Extractor
 from jaxgesture.data.image import read_image
 from jaxgesture.data.sound import read_audio
 from jaxgesture.generation.render import render
-from jaxgesture.generation.speech_to_motion import features_of_segments
+from jaxgesture.generation.speech_to_motion import check_features, features_of_segments
 from jaxgesture.generation.writer import VideoWriter, check_target
 from jaxgesture.motion.model import Motion
 
@@ -47,6 +48,7 @@ def generate(
     steps: int = 50,
     guidance: float = 2.0,
     batch: int = 16,
+    extractor: Extractor | None = None,
     progress: bool = True,
 ) -> Result:
     """Makes a video of the pictured person speaking and gesturing to a recording.
@@ -65,6 +67,8 @@ def generate(
       steps: steps of the sampler.
       guidance: weight of the speech; 0 ignores it, 1 is the plain conditional model.
       batch: frames drawn at once.
+      extractor: of the audio features that the motion model reads; None for the 35 hand-crafted
+        ones.
       progress: show a progress bar.
 
     Raises:
@@ -81,13 +85,14 @@ def generate(
             f"{motion.animation_sha256[:12]}, this one's {animation.sha256[:12]}); give the base "
             "model that `jaxgesture extract` used, or extract again and train stage 2 anew"
         )
+    check_features(motion, extractor)
     if batch < 1:
         raise UserError(f"{batch} frames cannot be drawn at once; choose 1 or more")
     check_target(out)
     picture = read_image(image, size=animation.size)
     clock = [time.monotonic()]
     samples, rate = read_audio(speech)
-    rows, frames = features_of_segments(samples, rate, motion.config.segment_frames)
+    rows, frames = features_of_segments(samples, rate, motion.config.segment_frames, extractor)
     clock.append(time.monotonic())
     source = animation.encode_source(picture)
     source_feature = np.asarray(animation.extract_motion(picture))

@@ -15,6 +15,7 @@ from jaxgesture.core import config as configuration
 from jaxgesture.core import export
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import Array, Float, Int, PyTree
+from jaxgesture.data.audio import BASELINE
 from jaxgesture.motion.config import MotionConfig
 from jaxgesture.motion.denoiser import Denoiser
 from jaxgesture.motion.generate import SampleOptions, pad_audio, sample_segments
@@ -61,11 +62,13 @@ class Motion:
       config: its sizes.
       variables: {"params": ..., "stats": ...}; `stats` are the normalisation's four vectors.
       animation_sha256: hash of the base model whose features it writes; empty if unknown.
+      features: name of the audio features that it reads.
     """
 
     config: MotionConfig
     variables: PyTree
     animation_sha256: str = ""
+    features: str = BASELINE
 
     @property
     def feature_size(self) -> int:
@@ -204,8 +207,9 @@ class Motion:
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the weights and sizes into a folder that `load_motion` reads."""
         export.save(
-            folder, STAGE, self.variables, self.config, animation_sha256=self.animation_sha256
-        )
+            folder, STAGE, self.variables, self.config,
+            animation_sha256=self.animation_sha256, features=self.features,
+        )  # fmt: skip
 
     def _audio(self, features: Any) -> np.ndarray:
         audio = np.asarray(features, np.float32)
@@ -256,9 +260,14 @@ def load_motion(
     if (folder / export.FILE).is_file():
         variables, description = export.load(folder, STAGE)
         config = configuration.build(MotionConfig, description["model"], name="model")
-        return Motion(config, variables, description["animation_sha256"])
+        return Motion(config, variables, description["animation_sha256"], _features(description))
     network, meta = export.restore_trained(folder, DENOISER, STAGE)
     config = configuration.build(MotionConfig, meta["config"]["model"], name="model")
     params = network.params if network.ema is None else network.ema
     variables = {"params": params, "stats": {n: network.stats[n] for n in NAMES}}
-    return Motion(config, variables, meta["weights_sha256"])
+    return Motion(config, variables, meta["weights_sha256"], _features(meta))
+
+
+def _features(description: Mapping[str, Any]) -> str:
+    """The name of the audio features; models that state none are older than all others of them."""
+    return description["features"] if "features" in description else BASELINE

@@ -270,6 +270,7 @@ def train(
         meta={
             "config": {name: configuration.section(value) for name, value in built.items()},
             "dataset_sha256": dataset.sha256,
+            "features": dataset.features,
             "weights_sha256": dataset.weights_sha256,
         },
     )

@@ -95,7 +95,8 @@ def test_help_lists_the_commands(call):
         "inspect": "data out",
         "train": "config workdir minutes",
         "extract": "animation data out batch",
-        "generate": "image audio animation motion out motion_out seed candidates steps guidance",
+        "generate": "image audio animation motion out motion_out seed candidates steps guidance "
+        "wavlm",
         "evaluate": "weights data split clips frames lpips lpips_weights lpips_heads compare out",
         "convert": "source out to preset",
         "benchmark": "config batches train_batch precisions torch repeats seconds out",

@@ -46,6 +46,9 @@ def test_content_and_statistics(tmp_path):
     np.testing.assert_allclose(dataset.audio_std, sound.std(0), rtol=1e-5)
     index = json.loads((tmp_path / "motion" / "motion.json").read_text())
     assert (index["frames_sha256"], index["weights_sha256"]) == ("f" * 64, "e" * 64)
+    assert dataset.features == index["features"] == "baseline-35"
+    card = json.loads((tmp_path / "motion" / "dataset_card.json").read_text())
+    assert card["weights_sha256"] == "e" * 64 and card["splits"]["train"]["frames"] == 58
     assert index["feature_size"] == 6 and len(index["motion_mean"]) == 6
     with pytest.raises(UserError, match="clip b has no sound"):
         dataset.audio("b")

@@ -13,6 +13,7 @@ import jaxgesture
 from jaxgesture.animation.step import as_image
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.pixels import to_pixels
+from jaxgesture.data import audio
 from jaxgesture.data.datasets import MotionDataset
 from jaxgesture.data.image import read_image
 from jaxgesture.generation.extraction import extract
@@ -168,6 +169,34 @@ def test_features_cover_whole_segments():
         got, own = features_of_segments(samples[:count], 16000, segment)
         assert (got.shape, own) == ((rows, 35), frames)
         assert np.isfinite(got).all()
+
+
+class Doubled(audio.Baseline):
+    """Other features, of the same size."""
+
+    def __init__(self):
+        object.__setattr__(self, "name", "doubled")
+        object.__setattr__(self, "size", 35)
+
+    def features(self, samples, sample_rate, frames):
+        return 2 * super().features(samples, sample_rate, frames)
+
+
+def test_audio_features_are_those_of_the_training(models, inputs, tmp_path):
+    arguments = (inputs / "me.png", inputs / "speech.wav")
+    with pytest.raises(UserError, match="trained on .* 'baseline-35', not 'doubled'; leave WavLM"):
+        generate(*arguments, **models, out=tmp_path / "a.mp4", extractor=Doubled(), **QUIET)
+    other = dataclasses.replace(models["motion"], features="doubled")
+    other.save(tmp_path / "other")
+    other = jaxgesture.load_motion(tmp_path / "other")
+    with pytest.raises(UserError, match=r"not 'baseline-35'; give that WavLM model \(--wavlm"):
+        generate(*arguments, **{**models, "motion": other}, out=tmp_path / "a.mp4", **QUIET)
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(RATE).astype(np.float32) / 10
+    options = {"source_feature": np.zeros(other.feature_size, np.float32), **OPTIONS}
+    one = speech_to_motion(models["motion"], samples, RATE, **options)
+    two = speech_to_motion(other, samples, RATE, extractor=Doubled(), **options)
+    assert one.shape == two.shape and np.abs(one - two).max() > 1e-3
 
 
 def test_speech_to_motion(models):
