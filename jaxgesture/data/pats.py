@@ -1,191 +1,81 @@
 """PATS: intervals of speech of 25 speakers, over videos that the user has.
 
-`cmu_intervals_df.csv` names the videos by their YouTube addresses and holds no pictures or sound.
-The public subset of S2G-MDDiffusion is a JSON file {"train": [interval ids], "test": [...]} of the
-speakers chemistry, jon, oliver and seth; its clips are 25 fps squares of full height, at most 15 s.
+`cmu_intervals_df.csv` names the videos by their addresses, nearly all of YouTube, and holds no
+pictures or sound. The public subset of S2G-MDDiffusion is a JSON file {"train": [interval ids],
+"test": [...]} of the speakers chemistry, jon, oliver and seth; its clips are 25 fps squares of full
+height, at most 15 s.
 """
 
-import csv
-import dataclasses
-import io
-import json
+import math
 import os
 import pathlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import audio, cuts, landmarks, segments, sources, spools, video
 from jaxgesture.data.audio import Extractor
-from jaxgesture.data.crops import parse_crop
-from jaxgesture.data.cuts import Cut, Grid, Media
+from jaxgesture.data.crops import WORDS
+from jaxgesture.data.cuts import END_SLACK, Cut, FileJob, Grid, Media
 from jaxgesture.data.frame_writer import frame_settings
-from jaxgesture.data.image import Crop
+from jaxgesture.data.image import Crop, crop_box
+from jaxgesture.data.pats_intervals import (
+    NAMED,
+    Interval,
+    address,
+    by_key,
+    choose,
+    counted,
+    key,
+    listed,
+)
 from jaxgesture.data.prepare_report import PrepareReport, kept, write
 
-COLUMNS = ("dataset", "start_time", "end_time", "interval_id", "speaker", "video_link")
-# Left edge of the square of full height, as a part of the width; or a word of `crops.parse_crop`.
+# The left edge of the square of full height, as a part of the width, or a word of `crops`.
 CROPS: Mapping[str, float | str] = {
-    "seth": 0.395,
-    "oliver": 0.38,
     "chemistry": 0.031,
     "jon": "right",
+    "oliver": 0.38,
+    "seth": 0.395,
 }
-_OTHERS = "center"
-_SPLITS = {"train": "train", "dev": "validation", "test": "validation"}
-_ID = re.compile(r"[\w-]{11}$", re.ASCII)
-_IN_BRACKETS = re.compile(r"\[([\w-]{11})\]$", re.ASCII)
-_NAMED = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class _Interval:
-    """A row of the list; `line` is where."""
-
-    line: int
-    id: str
-    speaker: str
-    split: str
-    link: str
-    start: str
-    end: str
+OTHERS = "center"
 
 
 def read_crops(text: str) -> dict[str, float | str]:
-    """The rules of "speaker=rule,speaker=rule", or of a CSV file with the columns speaker, crop.
+    """Reads which part of the picture is kept of whom.
 
     Args:
-        text: the rules or the file's name. A rule is the left edge of the square of full height as
-            a part of the width, in [0, 1), or a word: center, left, right, landmarks.
+        text: "speaker=rule,speaker=rule", or a CSV file with the columns speaker and crop. A rule
+            is the left edge of the square of full height, as a part of the width in [0, 1), or a
+            word: center, left, right, top, bottom, landmarks.
 
     Raises:
-        UserError: something else.
+        UserError: it is something else.
     """
     path = pathlib.Path(text).expanduser()
-    if "=" not in text or path.is_file():
-        rows, _ = segments.read_rows(path, ("speaker", "crop"))
-        pairs = [(row["speaker"], row["crop"]) for row in rows]
-    else:
-        parts = next(csv.reader(io.StringIO(text)))
+    if path.is_file() or "=" not in text:
         pairs = [
-            (name.strip(), rule.strip()) for name, _, rule in (p.partition("=") for p in parts)
+            (row["speaker"], row["crop"])
+            for _, row in segments.read_rows(path, ("speaker", "crop"))
         ]
+    else:
+        parts = (part.partition("=") for part in text.split(","))
+        pairs = [(name.strip(), rule.strip()) for name, _, rule in parts]
     return {speaker: _rule(speaker, rule) for speaker, rule in pairs}
 
 
 def _rule(speaker: str, rule: float | str) -> float | str:
+    if rule in WORDS and speaker:
+        return rule
     try:
         edge = float(rule)
     except ValueError:
-        try:
-            if isinstance(rule, str) and isinstance(parse_crop(rule), str):
-                return rule
-        except UserError:
-            pass
-        edge = -1.0
-    if not 0 <= edge < 1:
+        edge = math.nan
+    if not 0 <= edge < 1 or not speaker:
         raise UserError(
             f"crop {rule!r} of {speaker or 'nobody'} is not understood; give the left edge of the "
-            "square as a part of the width, such as 0.38, or center, left, right or landmarks"
+            f"square as a part of the width, such as 0.38, or one of {', '.join(WORDS)}"
         )
     return edge
-
-
-def crop_of(rule: float | str, width: float, height: float) -> Crop:
-    """The square that a rule keeps of a picture of some size, see `read_crops`."""
-    if isinstance(rule, str):
-        return rule
-    side = min(width, height)
-    return min(rule * width, width - side), (height - side) / 2, side
-
-
-def _intervals(
-    path: pathlib.Path, subset: pathlib.Path | None, speakers: Sequence[str] | None
-) -> tuple[list[_Interval], list[str], list[str]]:
-    """The rows that are asked for, the lines that cannot be used, and ids that there are not.
-
-    Raises:
-        UserError: a file cannot be used, or nothing is asked for.
-    """
-    rows, _ = segments.read_rows(path, COLUMNS)
-    chosen = None if subset is None else _subset(subset)
-    found: list[_Interval] = []
-    bad: list[str] = []
-    seen: set[str] = set()
-    for line, row in enumerate(rows, 2):
-        name = row["interval_id"]
-        if (chosen is not None and name not in chosen) or (
-            speakers is not None and row["speaker"] not in speakers
-        ):
-            continue
-        split = _SPLITS.get(row["dataset"]) if chosen is None else chosen[name]
-        if split is None:
-            bad.append(f"line {line}: dataset {row['dataset']!r} is none of train, dev, test")
-        elif not name or name in seen:
-            bad.append(f"line {line}: the interval_id {name!r} is empty or used before")
-        else:
-            seen.add(name)
-            found.append(
-                _Interval(
-                    line, name, row["speaker"], split, row["video_link"],
-                    row["start_time"], row["end_time"],
-                )
-            )  # fmt: skip
-    if speakers is not None:
-        unknown = sorted(set(speakers) - {row["speaker"] for row in rows})
-        if unknown:
-            raise UserError(f"{path} has no speaker {', '.join(unknown)}; check the spelling")
-    if not found:
-        raise UserError(f"{path} has none of the intervals asked for; check subset and speakers")
-    absent = [] if chosen is None else sorted(set(chosen) - {row["interval_id"] for row in rows})
-    return found, bad, absent
-
-
-def _subset(path: pathlib.Path) -> dict[str, str]:
-    """Interval id -> split."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        lists = {key: list(map(str, found[key])) for key in found}
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; check the path") from error
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f'{path} is not {{"train": [ids], "test": [ids]}} in JSON ({error}); copy it again'
-        ) from error
-    if "train" not in lists or not set(lists) <= set(_SPLITS):
-        raise UserError(f"{path} has the lists {', '.join(lists)}; train and test are expected")
-    both = set(lists["train"]) & {i for key in lists if key != "train" for i in lists[key]}
-    if both:
-        raise UserError(f"{path} has {len(both)} ids for training and for testing; correct it")
-    return {name: _SPLITS[key] for key, names in lists.items() for name in names}
-
-
-def _key(link: str) -> str:
-    """What the file of a link is found by: the YouTube id, else the stem of the address."""
-    found = _ID.search(link)
-    if found is not None and ("youtu" in link or len(link) == 11):
-        return found[0]
-    return pathlib.PurePosixPath(link.partition("?")[0]).stem
-
-
-def _by_key(found: Mapping[str, pathlib.Path]) -> dict[str, str]:
-    """Key of a link -> name of its video."""
-    keys: dict[str, str] = {}
-    for name, path in found.items():
-        bracketed = _IN_BRACKETS.search(path.stem)
-        keys.setdefault(path.stem, name)
-        if bracketed is not None:
-            keys.setdefault(bracketed[1], name)
-    return keys
-
-
-def _videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
-    if isinstance(videos, str | os.PathLike) and pathlib.Path(videos).expanduser().is_dir():
-        try:
-            return sources.find_videos(videos)
-        except UserError:
-            return {}  # all are missing
-    return sources.find_videos(videos)
 
 
 def missing_links(
@@ -195,22 +85,28 @@ def missing_links(
     subset: str | os.PathLike | None = None,
     speakers: Sequence[str] | None = None,
 ) -> list[str]:
-    """The addresses of the videos that are not there, each once, for `yt-dlp -a FILE`.
+    """The addresses of the videos that are missing, each once, in the order of their first use.
 
-    The arguments are those of `prepare_pats`; the folder of videos may be empty.
+    They are the lines of a file that `yt-dlp -a FILE` takes. The arguments are those of
+    `prepare_pats`; the folder of videos may be empty.
+
+    Raises:
+        UserError: the lists cannot be used, or there is no such folder.
     """
-    rows, _, _ = _intervals(*_paths(intervals, subset), speakers)
-    keys = _by_key(_videos(videos))
-    return list(dict.fromkeys(row.link for row in rows if _key(row.link) not in keys))
-
-
-def _paths(
-    intervals: str | os.PathLike, subset: str | os.PathLike | None
-) -> tuple[pathlib.Path, pathlib.Path | None]:
-    return (
-        pathlib.Path(intervals).expanduser(),
-        None if subset is None else pathlib.Path(subset).expanduser(),
-    )
+    choice = choose(*_paths(intervals, subset), speakers)
+    if isinstance(videos, str | os.PathLike) and not pathlib.Path(videos).expanduser().exists():
+        raise UserError(
+            f"there is no folder {videos}; make it, it may be empty, or correct --videos"
+        )
+    try:
+        found = sources.find_videos(videos)
+    except UserError:
+        if not isinstance(videos, str | os.PathLike):
+            raise
+        found = {}  # a folder with no video in it
+    files = by_key(found)
+    missing = (address(row.link) for row in choice.rows if key(row.link) not in files)
+    return list(dict.fromkeys(missing))
 
 
 def prepare_pats(
@@ -232,16 +128,21 @@ def prepare_pats(
 ) -> PrepareReport:
     """Makes a frame dataset of intervals of PATS; what has no video is listed, the rest is used.
 
+    Clips are called by the ids of their intervals. Without a subset the sets dev and test are both
+    for validation. Sound and landmarks beside a video are used as by `prepare_folder`.
+
     Args:
         intervals: cmu_intervals_df.csv.
-        videos: folder of videos with their YouTube id in their names: "ID.mp4", or
-            "Title [ID].mp4" as yt-dlp writes it.
+        videos: a folder (searched with its subfolders) or a list of files, each with its YouTube
+            id as or in its name: "ID.mp4", or "Title [ID].mp4" as yt-dlp writes it. The video of
+            another address has the last part of that as its name.
         out: folder of the dataset. One that the same call made is kept as it is, one that it
             began is gone on with.
-        subset: JSON {"train": [ids], "test": [ids]} of the intervals to use; None for all.
+        subset: JSON {"train": [ids], "test": [ids]} of the intervals to use; test is for
+            validation. None uses all.
         speakers: use only these.
-        crops: more or other rules than `CROPS`, see `read_crops`; speakers without one are cut
-            in the middle.
+        crops: rules besides or instead of `CROPS`, see `read_crops`; of speakers without any the
+            square in the middle is kept.
         size: side of the square frames, pixels.
         fps: frames a second. Audio features exist for 25 only.
         max_seconds: longer intervals are cut off there.
@@ -252,8 +153,7 @@ def prepare_pats(
         progress: show progress bars.
 
     Returns:
-        What was used, what was left out and why, and counted warnings. Intervals of the sets dev
-        and test are for validation.
+        What was used, what was left out and why, and counted warnings.
 
     Raises:
         UserError: nothing was usable, `out` holds something else, or an argument is wrong.
@@ -262,26 +162,15 @@ def prepare_pats(
     settings = frame_settings(size, fps, extractor.size, image_format, quality, extractor.name)
     if not max_seconds * fps >= 1:
         raise UserError(f"clips of at most {max_seconds} s hold no frame; choose more seconds")
-    rules = {**CROPS, **{name: _rule(name, rule) for name, rule in (crops or {}).items()}}
-    table, listed = _paths(intervals, subset)
-    rows, bad, absent = _intervals(table, listed, speakers)
-    found = _videos(videos)
-    keys = _by_key(found)
-    report = PrepareReport(pathlib.Path(out).expanduser())
-    for text in bad:
-        line, _, reason = text.partition(": ")
-        report.skip(f"{table.name} {line}", reason)
-    by_video: dict[str, list[_Interval]] = {}
-    missing: dict[str, list[_Interval]] = {}
-    for row in rows:
-        name = keys.get(_key(row.link))
-        if name is None:
-            missing.setdefault(row.link, []).append(row)
-        else:
-            by_video.setdefault(name, []).append(row)
-    for link, lost in missing.items():
-        report.skip(link, f"no video of it; {len(lost)} intervals of {lost[0].speaker}")
-    _warn_of_rows(report, rows, missing, absent, rules, listed)
+    given = {name: _rule(name, rule) for name, rule in (crops or {}).items()}
+    rules = {**CROPS, **given}
+    table, chosen = _paths(intervals, subset)
+    choice = choose(table, chosen, speakers)
+    found = sources.find_videos(videos)
+    report = PrepareReport(pathlib.Path(out).expanduser(), warnings=list(choice.notes))
+    report.skipped.update(choice.bad)
+    by_video = _match(choice.rows, found, report)
+    _warn_of_rules(report, choice.rows, rules, given)
     sha256, failed = sources.hashes({name: found[name] for name in sorted(by_video)}, progress)
     report.skipped.update(failed)
     beside = {name: sources.sound_beside(found[name]) for name in sha256}
@@ -289,9 +178,9 @@ def prepare_pats(
     arguments = {
         "made_by": "prepare_pats",
         "intervals": sources.file_sha256(table),
-        "subset": None if listed is None else sources.file_sha256(listed),
+        "subset": None if chosen is None else sources.file_sha256(chosen),
         "speakers": None if speakers is None else sorted(speakers),
-        "crops": {name: rules[name] for name in sorted({row.speaker for row in rows} & set(rules))},
+        "crops": {n: rules.get(n, OTHERS) for n in sorted({row.speaker for row in choice.rows})},
         "max_seconds": max_seconds,
         "files": sha256,
         "sounds": sources.digests(beside),
@@ -300,77 +189,169 @@ def prepare_pats(
     if kept(report, settings, arguments):
         return report
     grid = Grid(size, fps, extractor if fps == audio.FRAME_RATE else None)
-    jobs: list[cuts.FileJob] = []
+    cutter = _Cutter(table, rules, grid, math.floor(max_seconds * fps + 1e-6), report)
+    jobs: list[FileJob] = []
     said: list[str] = []
-    shortened = 0
+    mute: list[str] = []
     with spools.heard(said):
         for name in sha256:
             try:
                 info = video.probe(found[name])
             except (UserError, OSError) as error:
-                report.skip(name, str(error))
+                report.skip(name, f"{error}; {counted(by_video[name])} left out")
                 continue
             sound = beside[name] or (found[name] if info.has_audio else None)
             media = Media(found[name], name, info, sound, marked[name])
-            parts = []
-            for row in by_video[name]:
-                try:
-                    cut, whole = _cut(row, media, rules, fps, max_seconds)
-                except UserError as error:
-                    report.skip(f"{table.name} line {row.line} ({row.id})", str(error))
-                    continue
-                parts.append(cut)
-                shortened += not whole
+            parts = cutter.cuts(by_video[name], media)
+            if parts and sound is None:
+                mute.append(name)
             jobs += cuts.file_jobs(media, parts, grid)
+    if not jobs:
+        raise UserError(_nothing(table, report))
     for text in said:
         report.warn(text)
-    if shortened:
-        report.warn(f"{shortened} intervals are longer than {max_seconds:g} s: cut off there")
+    if cutter.shortened:
+        report.warn(
+            f"{cutter.shortened} intervals are longer than {max_seconds:g} s: cut off there"
+        )
+    if grid.extractor is None:
+        report.warn(
+            f"audio features exist at {audio.FRAME_RATE} frames a second only, these are {fps:g}: "
+            "all clips serve stage 1 only"
+        )
+    elif mute:
+        report.warn(f"videos without sound, which serve stage 1 only: {listed(mute)}")
     total = sum(cut.stop - cut.start for job in jobs for cut in job.cuts)
     write(report, jobs, settings, arguments, total, progress, workers)
     return report
 
 
-def _warn_of_rows(
-    report: PrepareReport,
-    rows: Sequence[_Interval],
-    missing: Mapping[str, Sequence[_Interval]],
-    absent: Sequence[str],
-    rules: Mapping[str, float | str],
-    subset: pathlib.Path | None,
-) -> None:
+def _paths(
+    intervals: str | os.PathLike, subset: str | os.PathLike | None
+) -> tuple[pathlib.Path, pathlib.Path | None]:
+    chosen = None if subset is None else pathlib.Path(subset).expanduser()
+    return pathlib.Path(intervals).expanduser(), chosen
+
+
+def _match(
+    rows: Sequence[Interval], found: Mapping[str, pathlib.Path], report: PrepareReport
+) -> dict[str, list[Interval]]:
+    """The rows by the name of their video; those without are reported."""
+    files = by_key(found)
+    by_video: dict[str, list[Interval]] = {}
+    missing: dict[str, list[Interval]] = {}
+    for row in rows:
+        name = files.get(key(row.link))
+        if name is None:
+            missing.setdefault(address(row.link), []).append(row)
+        else:
+            by_video.setdefault(name, []).append(row)
+    for link, lost in missing.items():
+        report.skip(link, f"no video has {key(link)} as or in its name; {counted(lost)} left out")
     if missing:
         lost = sum(map(len, missing.values()))
         report.warn(
-            f"{lost} of {len(rows)} intervals have no video ({len(missing)} videos are missing); "
-            "--list-downloads prints their addresses"
+            f"{lost} of {len(rows)} intervals are left out because {len(missing)} videos are "
+            "missing; `prepare pats --list-downloads` prints their addresses"
         )
-    if absent:
-        names = ", ".join(absent[:_NAMED]) + (" ..." if absent[_NAMED:] else "")
-        report.warn(f"{len(absent)} ids of {subset} are in no row: {names}")
-    others = sorted({row.speaker for row in rows} - set(rules))
+    return by_video
+
+
+def _warn_of_rules(
+    report: PrepareReport,
+    rows: Sequence[Interval],
+    rules: Mapping[str, float | str],
+    given: Mapping[str, float | str],
+) -> None:
+    speakers = {row.speaker for row in rows}
+    others = speakers - set(rules)
     if others:
         report.warn(
-            f"no crop is known for {', '.join(others)}: the square in the middle is used; --crops "
-            "sets another"
+            f"no crop is known for {', '.join(sorted(others))}: the square in the middle is kept; "
+            "--crops=speaker=rule chooses another"
         )
+    for name in sorted(set(given) - speakers):
+        report.warn(f"a crop is given for {name!r}, of whom no interval is used")
 
 
-def _cut(
-    row: _Interval, media: Media, rules: Mapping[str, float | str], fps: float, max_seconds: float
-) -> tuple[Cut, bool]:
-    """The clip of an interval, and whether it is whole.
+def _crop(rule: float | str, speaker: str, media: Media) -> Crop:
+    """The square that a rule keeps of a video.
 
     Raises:
-        UserError: its times make no sense.
+        UserError: it leaves the picture.
     """
-    start, end = segments.parse_time(row.start), segments.parse_time(row.end)
-    if end <= start:
-        raise UserError(f"its end {row.end} does not lie after its start {row.start}")
-    first, frames = round(start * fps), media.frames(fps)
-    stop = min(round(end * fps), frames)
-    if first >= stop:
-        raise UserError(f"it starts at {start:g} s, {media.name} has {media.info.seconds:.2f} s")
-    last = min(stop, first + int(max_seconds * fps))
-    crop = crop_of(rules.get(row.speaker, _OTHERS), media.info.width, media.info.height)
-    return Cut(row.id, row.split, first, last, crop, row.speaker), last == stop
+    if isinstance(rule, str):
+        return rule
+    width, height = media.info.width, media.info.height
+    # Whole pixels, so that a crop alone does not blur.
+    crop = (float(math.floor(rule * width + 1e-6)), 0.0, float(height))
+    try:
+        crop_box(width, height, crop)
+    except UserError as error:
+        raise UserError(
+            f"the square of full height at {rule:g} of the width leaves the {width} x {height} "
+            f"picture of {media.name}; give another rule, --crops={speaker}=RULE"
+        ) from error
+    return crop
+
+
+class _Cutter:
+    """Makes cuts of intervals; reports those whose times or crops make no sense.
+
+    Attributes:
+        shortened: how many were longer than `longest` frames and have lost their ends.
+    """
+
+    def __init__(
+        self,
+        table: pathlib.Path,
+        rules: Mapping[str, float | str],
+        grid: Grid,
+        longest: int,
+        report: PrepareReport,
+    ):
+        self.shortened = 0
+        self._table, self._rules, self._grid = table, rules, grid
+        self._longest, self._report = longest, report
+
+    def cuts(self, rows: Sequence[Interval], media: Media) -> list[Cut]:
+        """The cuts of those intervals of a video that can be used."""
+        found = []
+        for row in rows:
+            try:
+                crop = _crop(self._rules.get(row.speaker, OTHERS), row.speaker, media)
+                start, stop = self._span(row, media)
+            except UserError as error:
+                self._report.skip(
+                    f"{self._table.name} line {row.line}", f"interval {row.id}: {error}"
+                )
+                continue
+            found.append(Cut(row.id, row.split, start, stop, crop, row.speaker))
+        return found
+
+    def _span(self, row: Interval, media: Media) -> tuple[int, int]:
+        """The first frame of an interval and the one behind its last."""
+        start, end = segments.parse_time(row.start), segments.parse_time(row.end)
+        if end <= start:
+            raise UserError(f"its end {row.end} does not lie after its start {row.start}")
+        fps, frames = self._grid.fps, media.frames(self._grid.fps)
+        first, last = round(start * fps), round(end * fps)
+        if first == last:
+            raise UserError(f"{start:g} to {end:g} s hold no frame")
+        stop = min(last, first + self._longest)
+        if first >= frames or stop > frames + END_SLACK:
+            raise UserError(
+                f"{start:g} to {end:g} s leave {media.name}, which has {media.info.seconds:.2f} s; "
+                "is it another video?"
+            )
+        self.shortened += stop < last
+        return first, min(stop, frames)
+
+
+def _nothing(table: pathlib.Path, report: PrepareReport) -> str:
+    reasons = [f"{name}: {why}" for name, why in report.skipped.items()]
+    more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+    return (
+        f"no interval of {table} is usable, so {report.out} was not written; `prepare pats "
+        f"--list-downloads` prints what is missing ({'; '.join(reasons[:NAMED])}{more})"
+    )
