@@ -144,6 +144,9 @@ def read_rows(
     """
     rows = _lines(path)
     columns = next(rows, (1, []))[1]
+    for name, mark in (("semicolons", ";"), ("tabs", "\t")):
+        if len(columns) == 1 and mark in columns[0]:
+            raise UserError(f"{path} is separated by {name}; separate the columns by commas")
     known = (*required, *(optional or ()))
     wrong = [f"it has column {name!r} twice" for name in known if columns.count(name) > 1]
     missing = [name for name in required if name not in columns]
@@ -153,10 +156,7 @@ def read_rows(
         unknown = [name for name in columns if name not in known]
         wrong += [f"there is no column {name!r}; {nearest(name, known)}" for name in unknown]
     if wrong:
-        raise UserError(
-            f"{path}: {'; '.join(wrong)} (name the columns in the first line, and separate the "
-            "columns by commas, not by semicolons or tabs)"
-        )
+        raise UserError(f"{path}: {'; '.join(wrong)}; correct the first line")
     for line, values in rows:
         if len(values) > len(columns):
             raise UserError(
