@@ -100,6 +100,22 @@ def test_tfds_opens_the_folder_and_keeps_the_order(dataset):
         np.testing.assert_array_equal(example["image"], image)
 
 
+def test_tfds_lists_and_loads_it_by_name(dataset, tmp_path):
+    import tensorflow_datasets as tfds
+
+    info = tfds.builder_from_directory(dataset.directory).info
+    assert {name: split.num_examples for name, split in info.splits.items()} == {
+        "train": 16, "validation": 5,
+    }  # fmt: skip
+    assert info.full_name == "jaxgesture_frames/1.0.0"
+    assert {"image", "clip", "index", "audio", "boxes"} <= set(info.features)
+    # By name, from a folder laid out as TFDS does it.
+    (tmp_path / "jaxgesture_frames").mkdir()
+    (tmp_path / "jaxgesture_frames" / "1.0.0").symlink_to(dataset.directory)
+    source = tfds.data_source("jaxgesture_frames", data_dir=tmp_path, split="train")
+    assert len(source) == 16 and source[0]["clip"] == b"a"
+
+
 def test_two_frames_are_two_reads(dataset, monkeypatch):
     reads = []
     read = records.RecordReader.read

@@ -1,10 +1,13 @@
 """Preparing videos: what is used, what is left out and why, and that times stay together."""
 
 import shutil
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
+import soundfile
 from media import make_video, set_display_matrix
 
 from jaxgesture.core.errors import DataWarning, UserError
@@ -364,3 +367,59 @@ def test_boxes_of_a_real_clip(shared, tmp_path):
     left, right, face, lips = np.nanmedian(middle, axis=0)
     assert face[1] < lips[1] < min(left[1], right[1]) and right[0] < left[0]
     np.testing.assert_allclose(lips[0], face[0], atol=0.1)
+
+
+MEASURE = """
+import resource, sys
+from jaxgesture.data.prepare import prepare_folder
+prepare_folder(
+    sys.argv[1], sys.argv[2], size=256, max_seconds=3.0, validation="none", progress=False
+)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    peaks = []
+    for seconds in (6, 60):
+        _video(tmp_path / f"{seconds}.mp4", 25 * seconds, sound_seconds=float(seconds))
+        command = [sys.executable, "-c", MEASURE, tmp_path / f"{seconds}.mp4", tmp_path / "set"]
+        found = subprocess.run(command, check=True, capture_output=True, text=True)
+        peaks.append(int(found.stdout))
+        shutil.rmtree(tmp_path / "set")
+    # The frames of a minute would be 295 MB.
+    assert peaks[1] - peaks[0] < 60, peaks
+
+
+def test_long_files_are_divided_evenly(videos, tmp_path):
+    file = videos / "jon" / "a long one.mp4"
+    report = _prepare(file, tmp_path / "set", max_seconds=1.0, validation="last:1.2")
+    dataset = FrameDataset(report.out)
+    names = [f"a long one.{i:03d}" for i in range(3)]
+    names += [f"a long one.last.{i:03d}" for i in range(2)]
+    assert [clip.id for clip in dataset.clips()] == names
+    assert [clip.frames for clip in dataset.clips()] == [23, 23, 24, 15, 15]
+    assert [clip.start for clip in dataset.clips()] == [0.0, 0.92, 1.84, 2.8, 3.4]
+    seen = np.concatenate([dataset.frames(clip) for clip in dataset.clips()]).mean((1, 2, 3))
+    np.testing.assert_allclose(seen, _levels(100), atol=3)
+
+
+def test_sound_beside_a_video_is_its_sound(videos, tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    shutil.copy(videos / "mute #1.mkv", folder / "a.mkv")
+    shutil.copy(videos / "short.mp4", folder / "b.mp4")
+    rng = np.random.default_rng(3)
+    noise = (rng.normal(size=round(1.2 * 22050)) / 10).astype(np.float32)
+    for name in "ab":
+        soundfile.write(folder / f"{name}.wav", noise, 22050, subtype="FLOAT")
+    report = _prepare(folder, tmp_path / "set")
+    dataset = FrameDataset(report.out)
+    rows = audio.features(noise, 22050, frames=30)
+    for name in "ab":
+        np.testing.assert_allclose(dataset.audio(name), rows, atol=1e-5)
+    assert not any("no sound" in text for text in report.warnings)
+    soundfile.write(folder / "a.wav", noise / 2, 22050)
+    with pytest.raises(UserError, match="made with other sounds"):
+        _prepare(folder, tmp_path / "set")
