@@ -349,7 +349,9 @@ class _Cutter:
 
 
 def _nothing(table: pathlib.Path, report: PrepareReport) -> str:
-    reasons = [f"{name}: {why}" for name, why in report.skipped.items()]
+    # Missing videos last: they can be thousands.
+    skipped = sorted(report.skipped.items(), key=lambda item: "://" in item[0])
+    reasons = [f"{name}: {why}" for name, why in skipped]
     more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
     return (
         f"no interval of {table} is usable, so {report.out} was not written; `prepare pats "
