@@ -10,6 +10,7 @@ import optax
 from jax.typing import DTypeLike
 
 from jaxgesture.animation import adversarial
+from jaxgesture.animation.augment import pair
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.animation.discriminator import Discriminator, DiscriminatorConfig
 from jaxgesture.animation.losses import LossConfig, feature_loss, reconstruction_loss
@@ -115,9 +116,10 @@ def make_step(training: Training) -> Step:
     """Returns `step(state, batch, key, frozen) -> (state, metrics)`.
 
     The batch holds "source" and "driving", two frames of one clip each, uint8 (b, h, w, 3), and for
-    a local loss "boxes" of the driving frame, (b, k, 4). The model redraws the source in the
-    driving frame's pose and is compared with that frame. Generator and discriminator learn in one
-    step, from one redrawn image. `frozen` holds the networks of `losses.load_frozen`.
+    a local loss "boxes" of the driving frame, (b, k, 4); "flip", "crop" and "colour" say how both
+    frames are changed first (`augment.pair`), the boxes are changed already. The model redraws the
+    source in the driving frame's pose and is compared with that frame. Generator and discriminator
+    learn in one step, from one redrawn image. `frozen` holds the networks of `losses.load_frozen`.
     """
     network, loss = AnimationNetwork(training.model), training.loss
     dtype = jnp.dtype(training.model.dtype)
@@ -132,7 +134,7 @@ def make_step(training: Training) -> Step:
             state = _forget_at(state, loss.read_out_steps, training.optimizer)
         networks = dict(state.networks)
         generator = networks[GENERATOR]
-        source, driving = (as_image(batch[k], precise) for k in ("source", "driving"))
+        source, driving = pair(batch, precise)
         active = state.step >= begins
 
         def redraw(net: AnimationNetwork):
@@ -208,7 +210,7 @@ def make_opening(training: Training) -> Step | None:
         del key, frozen
         networks = dict(state.networks)
         generator = networks[GENERATOR]
-        source, driving = as_image(batch["source"]), as_image(batch["driving"])
+        source, driving = pair(batch)
 
         def decode(net: AnimationNetwork):
             return net.decode_motion(net.extract_motion(driving, train=True))

@@ -48,6 +48,9 @@ class DataConfig:
       source: "random", any frame of the clip as source, or "first".
       workers: processes that read ahead; 0 reads with threads.
       augment: random changes, the same for both frames of a pair.
+      augment_on: where they are made: "device", in the training step, or "host", by the processes
+        that read. At 256 pixels a host core feeds three times as many pairs with "device"; the
+        pictures are the same but for rounding.
     """
 
     directory: str = ""
@@ -56,6 +59,7 @@ class DataConfig:
     source: str = "random"
     workers: int = 0
     augment: AugmentConfig = AugmentConfig()
+    augment_on: str = "device"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +90,10 @@ SECTIONS = {
     "eval": EvalConfig,
     "mesh": MeshConfig,
 }
+
+
+# What may change when a training goes on, beside what may in any stage.
+_FREE = ("data.augment_on", "loss.perceptual_weights", "loss.local_weights")
 
 
 def evaluation_clip(dataset: FrameDataset, clip: ClipInfo, frames: int) -> reconstruction.Clip:
@@ -265,6 +273,7 @@ def train(
         batch_size=data.batch_size,
         seed=data.seed,
         augment=data.augment,
+        augment_on=data.augment_on,
         source=data.source,
         workers=data.workers,
         boxes=loss.looks_closer,
@@ -310,5 +319,5 @@ def train(
         built["checkpoint"],
         built["mesh"],
         time_limit_s=time_limit_s,
-        free=(*free_keys(built["optim"]), "loss.perceptual_weights", "loss.local_weights"),
+        free=(*free_keys(built["optim"]), *_FREE),
     )

@@ -48,6 +48,11 @@ class AugmentConfig:
             if not 0 <= value <= 1 or (field.name == "crop" and value == 1):
                 raise UserError(f"augment.{field.name} is {value}; it must lie in [0, 1]")
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything can change."""
+        return any(getattr(self, field.name) for field in dataclasses.fields(self))
+
 
 NO_AUGMENTATION = AugmentConfig(flip=0, crop=0, brightness=0, contrast=0, saturation=0)
 
@@ -83,6 +88,20 @@ class Augmentation:
         if self.colour is not None:
             picture = picture.convert("RGB", self.colour)
         return np.array(picture)
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The change for `animation.augment.augmented`, which makes it later and elsewhere.
+
+        Returns:
+            "flip": bool (); where there is one, "crop": float32 (4,), the box; where there is one,
+            "colour": float32 (3, 4). All draws of one configuration have the same.
+        """
+        found = {"flip": np.asarray(self.flip)}
+        if self.box is not None:
+            found["crop"] = np.asarray(self.box, np.float32)
+        if self.colour is not None:
+            found["colour"] = np.asarray(self.colour, np.float32).reshape(3, 4)
+        return found
 
     def apply_to_boxes(self, boxes: Float[np.ndarray, "*n k 4"]) -> Float[np.ndarray, "*n k 4"]:
         """Where the boxes of an image lie after `apply`.

@@ -21,6 +21,7 @@ from jaxgesture.data.frames import FrameDataset
 from jaxgesture.data.motions import MotionDataset
 
 CACHE_BYTES = 2 * 2**30
+AUGMENT_ON = ("host", "device")
 
 
 class _FrameCache:
@@ -58,6 +59,7 @@ class _Pairs:
     dataset: FrameDataset
     split: str
     augment: AugmentConfig | None
+    augment_on: str
     source: str
     record: Callable[[int], tuple[np.ndarray, np.ndarray]]
     boxes: bool = False
@@ -73,11 +75,15 @@ class _Pairs:
             source = 0
         images, boxes = zip(self.record(clip.first + source), self.record(item), strict=True)
         driving = boxes[1]
-        if self.augment is not None:
+        later = {}
+        if self.augment is not None and self.augment.changes:
             change = augmentation.draw(self.augment, rng)
-            images = [change.apply(image) for image in images]
             driving = change.apply_to_boxes(driving)
-        example = {"source": images[0], "driving": images[1]}
+            if self.augment_on == "device":
+                later = change.numbers()
+            else:
+                images = [change.apply(image) for image in images]
+        example = {"source": images[0], "driving": images[1], **later}
         if self.boxes:
             example["boxes"] = driving
         if self.describe:
@@ -95,6 +101,7 @@ def _pair_items(
     augment: AugmentConfig | None,
     source: str,
     *,
+    augment_on: str = "host",
     cache: bool = False,
     boxes: bool = False,
     describe: bool = False,
@@ -102,6 +109,8 @@ def _pair_items(
     clips = dataset.clips(split)  # names the splits there are if this one is missing
     if source not in ("random", "first"):
         raise UserError(f"source={source!r} is unknown; use 'random' or 'first'")
+    if augment_on not in AUGMENT_ON:
+        raise UserError(f"augment_on={augment_on!r} is unknown; use 'device' or 'host'")
     if boxes and not any(clip.has_boxes for clip in clips):
         raise UserError(
             f"no {split!r} clip of {dataset.directory} has boxes of hands and face; put "
@@ -110,7 +119,7 @@ def _pair_items(
         )
     partial = functools.partial(dataset.record, split)
     record = _FrameCache(dataset, split).record if cache else partial
-    return _Pairs(dataset, split, augment, source, record, boxes, describe)
+    return _Pairs(dataset, split, augment, augment_on, source, record, boxes, describe)
 
 
 def pairs(
@@ -120,6 +129,7 @@ def pairs(
     batch_size: int,
     seed: int,
     augment: AugmentConfig | None = None,
+    augment_on: str = "host",
     source: str = "random",
     workers: int = 0,
     cache: bool | None = None,
@@ -134,6 +144,8 @@ def pairs(
         batch_size: rows of the global batch.
         seed: of the order and of all draws.
         augment: the change drawn for each pair, applied to both images alike; None for none.
+        augment_on: "host" changes the images here; "device" gives them as they are, with the
+            change as numbers, for `animation.augment.pair`. The numbers are the same.
         source: "random", any frame of the driving frame's clip, or "first", the clip's first.
         workers: processes that read ahead; 0 reads ahead with threads of this process.
         cache: keep decoded frames in memory. By default they are kept if the split needs less
@@ -144,15 +156,20 @@ def pairs(
     Returns:
         A function: global batch index to start at -> iterator of
         {"source": uint8 (b, h, w, 3), "driving": uint8 (b, h, w, 3)}; if asked for, also "boxes":
-        float32 (b, 4, 4), fractions in the order of `boxes.PARTS`, NaN for what is not seen.
+        float32 (b, 4, 4), fractions in the order of `boxes.PARTS`, NaN for what is not seen, and
+        of a change still to be made `Augmentation.numbers`: "flip" (b,) and, where they are drawn,
+        "crop" (b, 4) and "colour" (b, 3, 4).
 
     Raises:
-        UserError: no such split, no boxes in it, or the batch cannot be divided over the hosts.
+        UserError: no such split, no boxes in it, an unknown word, or the batch cannot be divided
+            over the hosts.
     """
     if cache is None:
         size = dataset.count(split) * dataset.size**2 * 3
         cache = workers == 0 and size < CACHE_BYTES
-    items = _pair_items(dataset, split, augment, source, cache=cache, boxes=boxes)
+    items = _pair_items(
+        dataset, split, augment, source, augment_on=augment_on, cache=cache, boxes=boxes
+    )
     return batches.endless(
         items, seed=seed, batch_size=batch_size, workers=workers, process=process
     )
