@@ -9,7 +9,7 @@ import dataclasses
 import math
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -40,6 +40,8 @@ class Cut:
         crop: the square of the picture that is kept; "landmarks" for the one that holds the
             speaker's hands and face all the time.
         speaker: who is seen.
+        to_end: whether it goes on to the file's true end, which may lie a little behind the stated
+            one; else it ends at `stop`.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Cut:
     stop: int
     crop: Crop
     speaker: str
+    to_end: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,9 +157,6 @@ class FileJob:
             boxes=places,
         )
 
-    def _is_last(self, cut: Cut) -> bool:
-        return cut.stop >= self.media.frames(self.grid.fps)
-
     def _crop(self, cut: Cut, marks: landmarks.Landmarks | None) -> Crop:
         if cut.crop != "landmarks":
             return cut.crop
@@ -167,13 +167,13 @@ class FileJob:
             )
         start, stop = cut.start / self.grid.fps, cut.stop / self.grid.fps
         info = self.media.info
-        return crops.around_landmarks(marks, start, stop, info.width, info.height)
+        return crops.around_landmarks(marks, start, stop, info.width, info.height, self.grid.fps)
 
     def _frames(self, cut: Cut, crop: Crop, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         """The pictures; the stated length is a promise, the last clip is read to the true end."""
         frames = cut.stop - cut.start
         limit = frames
-        if self._is_last(cut):
+        if cut.to_end:
             limit += math.floor(_BEYOND * self.grid.fps)
             if rows is not None:
                 limit = min(limit, max(frames, len(rows) + HELD_AUDIO_ROWS))
@@ -192,7 +192,7 @@ class FileJob:
             return None
         asked = []
         for cut in self.cuts:
-            beyond = _BEYOND if self._is_last(cut) else 0.0
+            beyond = _BEYOND if cut.to_end else 0.0
             asked.append((cut.start / self.grid.fps, cut.stop / self.grid.fps + beyond))
         return sound.read_spans(self.media.sound, asked)
 
@@ -200,7 +200,7 @@ class FileJob:
         """One row for every frame of the clip, and for what the sound has beyond its end."""
         assert self.grid.extractor is not None
         frames = cut.stop - cut.start
-        if self._is_last(cut):
+        if cut.to_end:
             frames = max(frames, math.floor(len(samples) / rate * self.grid.fps + 0.5))
         if not len(samples):
             samples = np.zeros(rate // 10, np.float32)
@@ -266,6 +266,22 @@ def file_jobs(media: Media, cuts: Sequence[Cut], grid: Grid) -> list[FileJob]:
     if part:
         jobs.append(FileJob(media, tuple(part), grid))
     return jobs
+
+
+def check_ids(parts: Iterable[tuple[str, Cut]]) -> None:
+    """Refuses clips of one id before any work is done; `parts` are pairs of file and clip.
+
+    Raises:
+        UserError: naming the files.
+    """
+    owners: dict[str, str] = {}
+    for name, cut in parts:
+        if cut.id in owners:
+            raise UserError(
+                f"two clips are called {cut.id!r}, of {owners[cut.id]} and {name}; give one of "
+                "them another id"
+            )
+        owners[cut.id] = name
 
 
 def pieces(start: int, stop: int, longest: int) -> list[tuple[int, int]]:

@@ -128,6 +128,7 @@ def prepare_folder(
                     media.append(one)
     for text in said:
         report.warn(text)
+    cuts.check_ids((one.name, part) for one in media for part in cut[one.name])
     _warn_before(report, media, cut, size, rules)
     grid = Grid(size, fps, extractor if fps == _AUDIO_FPS else None)
     jobs = [job for one in media for job in cuts.file_jobs(one, cut[one.name], grid)]
@@ -203,7 +204,8 @@ def _cuts(
             for i, (a, b) in enumerate(divided):
                 piece = name if len(divided) == 1 else f"{name}.{i:03d}"
                 crop = part.crop if part.crop is not None else rules.crop
-                result.append(Cut(piece, kind, a, b, crop, part.speaker or speaker))
+                to_end = whole and b == frames
+                result.append(Cut(piece, kind, a, b, crop, part.speaker or speaker, to_end))
     return result
 
 

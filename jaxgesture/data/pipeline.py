@@ -246,6 +246,7 @@ class _Segments:
     segment_frames: int
     history_frames: int
     cache: _ClipCache
+    reverse: float = 0.0
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -253,6 +254,11 @@ class _Segments:
     def example(self, item: int, rng: np.random.Generator) -> NumpyBatch:
         clip_id, start = self.starts[item]
         motion, audio = self.cache.clip(clip_id)
+        source = motion[int(rng.integers(len(motion)))]
+        if self.reverse and rng.random() < self.reverse:
+            # Of the clip played backwards the same frames, with what then comes before them.
+            start = len(motion) - start - self.segment_frames
+            motion, audio = motion[::-1], audio[: len(motion)][::-1]
         stop = start + self.segment_frames
         past = start >= self.history_frames
         history = np.zeros((self.history_frames, motion.shape[1]), np.float32)
@@ -263,13 +269,20 @@ class _Segments:
             "history": history,
             "history_valid": np.asarray(past),
             "audio": audio[start:stop],
-            "source": motion[int(rng.integers(len(motion)))],
+            "source": source,
         }
 
 
 def _segment_items(
-    dataset: MotionDataset, split: str, segment_frames: int, history_frames: int, stride: int
+    dataset: MotionDataset,
+    split: str,
+    segment_frames: int,
+    history_frames: int,
+    stride: int,
+    reverse: float = 0.0,
 ) -> _Segments:
+    if not 0 <= reverse <= 1:
+        raise UserError(f"data.reverse is {reverse:g}; it is a share, choose 0 to 1")
     if stride < 1 or segment_frames < 1:
         raise UserError(f"segments of {segment_frames} every {stride} frames: both must be >= 1")
     clips = dataset.clips(split, need_audio=True)
@@ -292,7 +305,7 @@ def _segment_items(
         for clip in usable
         for start in range(0, clip.frames - segment_frames + 1, stride)
     )
-    return _Segments(starts, segment_frames, history_frames, _ClipCache(dataset))
+    return _Segments(starts, segment_frames, history_frames, _ClipCache(dataset), reverse)
 
 
 def segments(
@@ -304,6 +317,7 @@ def segments(
     segment_frames: int = 80,
     history_frames: int = 4,
     stride: int = 10,
+    reverse: float = 0.0,
     workers: int = 0,
     process: tuple[int, int] = (0, 1),
 ) -> Batches:
@@ -317,6 +331,10 @@ def segments(
         segment_frames: length of a segment.
         history_frames: frames before the segment that the model may see.
         stride: a segment starts every so many frames of a clip.
+        reverse: share of the examples of which motion and audio run backwards, drawn anew in every
+            epoch. Their history is the frames after the segment, backwards, and is not valid at
+            the end of the clip. The rows of audio features change their order only; those that
+            look in one direction, such as onsets, are not what reversed sound would have.
         workers: processes that read ahead; 0 reads ahead with threads of this process.
         process: (index of this host, number of hosts); a host gets its contiguous rows.
 
@@ -333,7 +351,7 @@ def segments(
     Warns:
         DataWarning: clips shorter than a segment are left out, with their number.
     """
-    items = _segment_items(dataset, split, segment_frames, history_frames, stride)
+    items = _segment_items(dataset, split, segment_frames, history_frames, stride, reverse)
     return batches.endless(
         items, seed=seed, batch_size=batch_size, workers=workers, process=process
     )

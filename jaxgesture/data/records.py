@@ -219,4 +219,4 @@ def _field_reader(tfds: Any, feature: Any) -> Callable[[Any], Any] | None:
 
 def _short(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__} {lines[0][:120]}" if lines else type(error).__name__
+    return f"{type(error).__name__} {lines[0][:240]}" if lines else type(error).__name__

@@ -39,6 +39,8 @@ class DataConfig:
       batch_size: segments per step, over all devices.
       seed: of the order and of the source frames.
       stride: a segment starts every so many frames of a clip; 10 are 0.4 s.
+      reverse: share of the examples that run backwards, motion and rows of audio features alike,
+        see `pipeline.segments`.
       workers: processes that read ahead; 0 reads with threads.
     """
 
@@ -46,6 +48,7 @@ class DataConfig:
     batch_size: int = 64
     seed: int = 0
     stride: int = 10
+    reverse: float = 0.0
     workers: int = 0
 
 
@@ -225,6 +228,7 @@ def train(
         batch_size=data.batch_size,
         seed=data.seed,
         stride=data.stride,
+        reverse=data.reverse,
         workers=data.workers,
         process=(jax.process_index(), jax.process_count()),
         **shape,

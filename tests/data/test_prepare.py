@@ -423,3 +423,10 @@ def test_sound_beside_a_video_is_its_sound(videos, tmp_path):
     soundfile.write(folder / "a.wav", noise / 2, 22050)
     with pytest.raises(UserError, match="made with other sounds"):
         _prepare(folder, tmp_path / "set")
+
+
+def test_ids_are_compared_before_the_work(videos, tmp_path):
+    parts = {"short.mp4": [Segment(0.0, 1.0, id="mute #1")], "mute #1.mkv": [Segment(0.0, 1.0)]}
+    with pytest.raises(UserError, match="two clips are called 'mute #1', of mute #1.mkv and short"):
+        _prepare(videos, tmp_path / "set", segments=parts)
+    assert not list(tmp_path.iterdir())
