@@ -74,21 +74,86 @@ def test_every_frame_drives_once_an_epoch_with_a_source_of_its_clip(frames):
     assert {label[1] for label in _label(first["source"])} == {0}
 
 
-@pytest.mark.parametrize("hosts", [2, 4])
-@pytest.mark.parametrize("start", [0, 7])
-def test_hosts_get_their_rows_of_the_same_batches(frames, hosts, start):
-    keywords = {"split": "train", "batch_size": 8, "seed": 3, "augment": AugmentConfig()}
-    # Batches 7 to 9 of 8 rows run over the ends of epochs of 23 frames.
-    whole = _take(pipeline.pairs(frames, **keywords)(0), start + 3)[start:]
-    parts = [
-        _take(pipeline.pairs(frames, process=(host, hosts), **keywords)(start), 3)
-        for host in range(hosts)
+# What a training may ask for: changed here, or numbers of a change to be made in the step.
+STREAMS = {
+    "pairs": {"augment": AugmentConfig(), "boxes": True},
+    "pairs, changed later": {"augment": AugmentConfig(), "augment_on": "device"},
+    "segments": {"segment_frames": 12, "history_frames": 4, "stride": 3, "reverse": 0.5},
+}
+# Of 8 rows: 23 frames and 8 segments end their epochs within batches and between them.
+BATCHES = 10
+
+
+def _stream(name, frames, motion, **keywords):
+    given = {"split": "train", "batch_size": 8, "seed": 3, **STREAMS[name], **keywords}
+    if name == "segments":
+        return pipeline.segments(motion, **given)
+    return pipeline.pairs(frames, **given)
+
+
+def _global_batches(name, frames, motion, start, count, hosts, workers):
+    """What the hosts of a training that starts at batch `start` have, side by side."""
+    streams = [
+        _take(_stream(name, frames, motion, process=(h, hosts), workers=workers)(start), count)
+        for h in range(hosts)
     ]
-    for k in range(3):
-        joined = {
-            key: np.concatenate([part[k][key] for part in parts]) for key in ("source", "driving")
-        }
-        _assert_same(joined, whole[k])
+    return [
+        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        for parts in zip(*streams, strict=True)
+    ]
+
+
+@pytest.mark.filterwarnings("ignore::jaxgesture.core.errors.DataWarning")
+@pytest.mark.parametrize("name", STREAMS)
+def test_any_hosts_go_on_from_any_batch(name, frames, motion):
+    whole = _take(_stream(name, frames, motion)(0), BATCHES)
+    for one, other in itertools.combinations(whole, 2):
+        assert any(not np.array_equal(one[key], other[key]) for key in one)
+    for hosts, start in itertools.product((1, 2, 4), range(BATCHES - 1)):
+        found = _global_batches(name, frames, motion, start, 2, hosts, workers=0)
+        for k, batch in enumerate(found):
+            _assert_same(batch, whole[start + k])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::jaxgesture.core.errors.DataWarning")
+@pytest.mark.parametrize(
+    ("name", "hosts", "workers", "start"),
+    [
+        ("pairs", 1, 1, 0),
+        ("pairs, changed later", 2, 2, 7),
+        ("pairs", 4, 1, 5),
+        ("segments", 1, 2, 4),
+    ],
+)
+def test_worker_processes_make_the_same_batches(name, hosts, workers, start, frames, motion):
+    whole = _take(_stream(name, frames, motion)(0), start + 5)[start:]
+    found = _global_batches(name, frames, motion, start, 5, hosts, workers)
+    for one, other in zip(found, whole, strict=True):
+        _assert_same(one, other)
+
+
+def test_changes_to_be_made_later_are_those_made_here(frames):
+    keywords = {"split": "train", "batch_size": 23, "seed": 1, "boxes": True}
+    config = AugmentConfig(0.5, 0.3, 0.2, 0.2, 0.2)
+    here = next(pipeline.pairs(frames, augment=config, **keywords)(0))
+    later = next(pipeline.pairs(frames, augment=config, augment_on="device", **keywords)(0))
+    np.testing.assert_array_equal(here["boxes"], later["boxes"])
+    assert later["flip"].dtype == bool and later["crop"].dtype == np.float32
+    for row in range(23):
+        change = augment.Augmentation(
+            bool(later["flip"][row]),
+            tuple(later["crop"][row].tolist()),
+            tuple(later["colour"][row].reshape(-1).tolist()),
+        )
+        for key in ("source", "driving"):
+            np.testing.assert_allclose(change.apply(later[key][row]), here[key][row], atol=1)
+    flips = next(pipeline.pairs(frames, augment=AugmentConfig(1, 0, 0, 0, 0), augment_on="device",
+                                **keywords)(0))  # fmt: skip
+    assert set(flips) == {"source", "driving", "boxes", "flip"} and flips["flip"].all()
+    none = augment.NO_AUGMENTATION
+    plain = next(pipeline.pairs(frames, augment=none, augment_on="device", **keywords)(0))
+    assert set(plain) == {"source", "driving", "boxes"}
 
 
 def test_seed_and_cache(frames):
@@ -152,16 +217,6 @@ def test_splits_without_boxes_are_refused(frames):
     assert frames.has_boxes
 
 
-@pytest.mark.slow
-def test_worker_processes_give_the_same_batches(frames):
-    keywords = {"split": "train", "batch_size": 4, "seed": 5, "augment": AugmentConfig()}
-    keywords["boxes"] = True
-    alone = _take(pipeline.pairs(frames, **keywords)(3), 5)
-    helped = _take(pipeline.pairs(frames, workers=2, **keywords)(3), 5)
-    for one, other in zip(alone, helped, strict=True):
-        _assert_same(one, other)
-
-
 def test_items_travel_to_workers_without_the_cache(frames):
     items = pipeline._pair_items(frames, "train", None, "random", cache=True)
     items.record(0)
@@ -195,6 +250,7 @@ def test_pairs_in_order(frames):
         ({"batch_size": 4, "process": (2, 2)}, "does not exist"),
         ({"batch_size": 4, "split": "test"}, "no 'test' clips"),
         ({"batch_size": 4, "source": "last"}, "unknown"),
+        ({"batch_size": 4, "augment_on": "moon"}, "use 'device' or 'host'"),
     ],
 )
 def test_wrong_arguments(frames, keywords, message):
@@ -202,92 +258,21 @@ def test_wrong_arguments(frames, keywords, message):
         pipeline.pairs(frames, **{"split": "train", "seed": 0, **keywords})
 
 
-def test_damage_during_training_reaches_the_user(frames, monkeypatch):
-    def damaged(split, record):
-        raise UserError("file is damaged at record 3")
-
-    monkeypatch.setattr(frames, "record", damaged)
-    with pytest.raises(UserError, match="damaged at record 3"):
-        next(pipeline.pairs(frames, split="train", batch_size=2, seed=0)(0))
-
-
-def test_augmentation_changes_both_images_alike():
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (32, 32, 3), np.uint8)
-    change = augment.draw(AugmentConfig(), np.random.default_rng(4))
-    np.testing.assert_array_equal(change.apply(image), change.apply(image.copy()))
-    nothing = augment.draw(augment.NO_AUGMENTATION, rng)
-    np.testing.assert_array_equal(nothing.apply(image), image)
-    flipped = augment.draw(AugmentConfig(1, 0, 0, 0, 0), rng)
-    np.testing.assert_array_equal(flipped.apply(image), image[:, ::-1])
-    # A horizontal ramp shows which part was kept and how it was scaled.
-    ramp = np.broadcast_to(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (64, 64, 3))
-    for seed in range(20):
-        change = augment.draw(AugmentConfig(0, 0.5, 0, 0, 0), np.random.default_rng(seed))
-        x0, y0, x1, y1 = change.box
-        assert 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1 and 0.5 <= x1 - x0 <= 1
-        columns = change.apply(ramp)[0, :, 0].astype(float)
-        expected = 4 * ((x0 + (x1 - x0) * (np.arange(64) + 0.5) / 64) * 64 - 0.5)
-        np.testing.assert_allclose(columns[2:-2], expected[2:-2], atol=1.5)
-
-
-def test_boxes_follow_the_pixels():
-    def bounds(image):
-        """The bright square, by the half of its level on both sides."""
-        edges = []
-        for axis in (0, 1):
-            profile = image[..., 0].max(axis=axis).astype(float)
-            inside = np.flatnonzero(profile > 127)
-            edges.append((inside[0] / size, (inside[-1] + 1) / size))
-        (x0, x1), (y0, y1) = edges
-        return x0, y0, x1, y1
-
-    size = 200
-    rng = np.random.default_rng(0)
-    flips = 0
-    for seed in range(40):
-        low = rng.integers(0, 120, 2)
-        high = low + rng.integers(40, 80, 2)
-        image = np.zeros((size, size, 3), np.uint8)
-        image[low[1] : high[1], low[0] : high[0]] = 255
-        boxes = np.full((4, 4), np.nan, np.float32)
-        boxes[0] = np.array([*low, *high]) / size
-        change = augment.draw(AugmentConfig(0.5, 0.4, 0, 0, 0), np.random.default_rng(seed))
-        found = change.apply_to_boxes(boxes)
-        flips += change.flip
-        row = found[int(change.flip)]
-        assert found.shape == (4, 4) and np.isnan(np.delete(found, int(change.flip), 0)).all()
-        if np.isnan(row).any():
-            left = (change.apply(image)[..., 0] > 127).sum() * (change.box[2] - change.box[0]) ** 2
-            assert left < 0.52 * np.prod(high - low)
-        else:
-            np.testing.assert_allclose(row, bounds(change.apply(image)), atol=1.5 / size)
-    assert 10 < flips < 30
-
-
-def test_boxes_without_augmentation_stay():
-    boxes = np.random.default_rng(0).uniform(0, 1, (3, 4, 4)).astype(np.float32)
-    nothing = augment.draw(augment.NO_AUGMENTATION, np.random.default_rng(0))
-    np.testing.assert_array_equal(nothing.apply_to_boxes(boxes), boxes)
-    change = augment.draw(AugmentConfig(1, 0.5), np.random.default_rng(1))
-    rows = np.sort(boxes.reshape(3, 4, 2, 2), axis=2).reshape(3, 4, 4)
-    expected = np.stack([change.apply_to_boxes(row) for row in rows])
-    np.testing.assert_array_equal(change.apply_to_boxes(rows), expected)
-
-
-def test_colour_jitter_is_what_it_says():
-    pixels = np.array([[[10, 60, 200], [127, 127, 127], [250, 250, 250]]], np.uint8)
-    config = AugmentConfig(0, 0, 0.2, 0.2, 0.2)
-    rng = np.random.default_rng(1)
-    rng.random(4)
-    brightness, contrast, saturation = 1 + rng.uniform(-1, 1, 3) * 0.2
-    luma = (pixels * [0.299, 0.587, 0.114]).sum(-1, keepdims=True)
-    expected = saturation * pixels + (1 - saturation) * luma
-    expected = brightness * (contrast * (expected - 127.5) + 127.5)
-    found = augment.draw(config, np.random.default_rng(1)).apply(pixels)
-    np.testing.assert_allclose(found, np.clip(expected, 0, 255), atol=1)
-    with pytest.raises(UserError, match="augment.flip is 2"):
-        AugmentConfig(flip=2)
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_damage_during_training_names_file_and_place(tmp_path, workers):
+    images = np.random.default_rng(0).integers(0, 256, (40, SIZE, SIZE, 3), np.uint8)
+    clips = [ClipData("a", "train", images[:20]), ClipData("b", "train", images[20:])]
+    dataset = write_frames(tmp_path / "set", clips, size=SIZE, image_format="png", shard_bytes=1)
+    file = sorted(tmp_path.glob("set/*.array_record-*"))[1]
+    data = bytearray(file.read_bytes())
+    at = data.index(dataset.records.read("train", 31)["image"]) + 400
+    data[at : at + 4] = bytes(255 - value for value in data[at : at + 4])
+    file.write_bytes(data)
+    damaged = pipeline.pairs(
+        type(dataset)(dataset.directory), split="train", batch_size=8, seed=0, workers=workers
+    )
+    with pytest.raises(UserError, match=rf"{file.name} is damaged at record 11, .*at byte \d+"):
+        _take(damaged(0), 5)
 
 
 def _motion_clip(clip_id, split, frames, number, mute=False):
@@ -347,12 +332,25 @@ def test_segments(motion):
 
 
 @pytest.mark.filterwarnings("ignore::jaxgesture.core.errors.DataWarning")
-def test_segments_of_hosts_and_starts(motion):
-    keywords = {"split": "train", "batch_size": 6, "seed": 2, **SEGMENT}
-    whole = _take(pipeline.segments(motion, **keywords)(0), 8)[5:]
-    halves = [_take(pipeline.segments(motion, process=(h, 2), **keywords)(5), 3) for h in (0, 1)]
-    for k, batch in enumerate(whole):
-        _assert_same({key: np.concatenate([h[k][key] for h in halves]) for key in batch}, batch)
+def test_segments_run_backwards(motion):
+    keywords = {"split": "train", "batch_size": 8, "seed": 0, **SEGMENT}
+    forwards = next(pipeline.segments(motion, **keywords)(0))
+    backwards = next(pipeline.segments(motion, reverse=1.0, **keywords)(0))
+    for key in ("motion", "audio"):
+        np.testing.assert_array_equal(backwards[key], forwards[key][:, ::-1])
+    np.testing.assert_array_equal(backwards["source"], forwards["source"])
+    for row in range(8):
+        clip, last = forwards["motion"][row, -1, :2]
+        left = (30 if clip == 1 else 12) - 1 - last
+        assert backwards["history_valid"][row] == (left >= 4)
+        past = last + np.arange(4, 0, -1) if left >= 4 else np.zeros(4)
+        np.testing.assert_array_equal(backwards["history"][row, :, 1], past)
+    assert backwards["history_valid"].sum() == 5
+    mixed = _take(pipeline.segments(motion, reverse=0.25, **keywords)(0), 20)
+    share = np.mean([batch["motion"][:, 0, 1] > batch["motion"][:, 1, 1] for batch in mixed])
+    assert 0.15 < share < 0.35
+    with pytest.raises(UserError, match="data.reverse is 2; .* choose 0 to 1"):
+        pipeline.segments(motion, reverse=2, **keywords)
 
 
 def test_segments_in_order_and_too_short_clips(motion):
