@@ -42,6 +42,7 @@ class DataConfig:
       reverse: share of the examples that run backwards, motion and rows of audio features alike,
         see `pipeline.segments`.
       workers: processes that read ahead; 0 reads with threads.
+      weights_sha256: if given, features of other stage 1 weights are refused.
     """
 
     directory: str = ""
@@ -50,6 +51,7 @@ class DataConfig:
     stride: int = 10
     reverse: float = 0.0
     workers: int = 0
+    weights_sha256: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +217,8 @@ def train(
             "them as --config.data.directory=DIR"
         )
     dataset = MotionDataset(data.directory)
+    if data.weights_sha256:
+        dataset.require(weights_sha256=data.weights_sha256)
     for name in ("feature_size", "audio_size"):
         if getattr(model, name) != getattr(dataset, name):
             raise UserError(

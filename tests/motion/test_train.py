@@ -68,3 +68,8 @@ def test_sizes_that_are_not_the_datasets(dataset, tmp_path):
 def test_no_directory(dataset, tmp_path):
     with pytest.raises(UserError, match="jaxgesture extract"):
         train(make_config(dataset, **{"data.directory": ""}), tmp_path)
+
+
+def test_features_of_other_weights(dataset, tmp_path):
+    with pytest.raises(UserError, match="other stage 1 weights .*run `jaxgesture extract` again"):
+        train(make_config(dataset, **{"data.weights_sha256": "0" * 64}), tmp_path)
