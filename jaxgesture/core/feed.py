@@ -17,7 +17,8 @@ AHEAD = 2
 class Feed:
     """Iterator over global device batches; a context manager that ends its thread.
 
-    An error in the data is raised by the `next` that would have returned the batch.
+    An error in the data is raised by the `next` that would have returned the batch, and by all
+    that follow; so is the end of the batches.
 
     Attributes:
         waited: seconds spent in `next` since it was last set to 0.
@@ -28,6 +29,7 @@ class Feed:
         self._batches = batches
         self._mesh = mesh
         self._queue: queue.Queue[dict[str, jax.Array] | BaseException] = queue.Queue(AHEAD)
+        self._end: BaseException | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="batches", daemon=True)
 
@@ -43,10 +45,13 @@ class Feed:
         return self
 
     def __next__(self) -> dict[str, jax.Array]:
+        if self._end is not None:
+            raise self._end  # the thread has ended, nothing would ever come
         start = time.perf_counter()
         item = self._queue.get()
         self.waited += time.perf_counter() - start
         if isinstance(item, BaseException):
+            self._end = item
             raise item
         return item
 
