@@ -148,10 +148,26 @@ def test_the_random_state_of_training_has_no_part(original):
     extractor = WavLM(original)
     rows = extractor.features(noise(8000), 16000, 12)
     torch.manual_seed(5)
-    threads = torch.get_num_threads()
     wavlm._model.cache_clear()
     np.testing.assert_array_equal(extractor.features(noise(8000), 16000, 12), rows)
-    assert torch.get_num_threads() == threads
+
+
+def test_threads_are_bounded_meanwhile(original):
+    import torch
+
+    used = []
+    extractor = WavLM(original, threads=1)
+    hook = wavlm._model(extractor.folder).register_forward_hook(
+        lambda *_: used.append(torch.get_num_threads())
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        extractor.features(noise(640), 16000, 1)
+        assert torch.get_num_threads() == 2 and used == [1]
+    finally:
+        torch.set_num_threads(before)
+        hook.remove()
 
 
 @pytest.mark.parametrize("samples", [1, 324, 325, 640, 15999, 16001])
