@@ -74,18 +74,18 @@ class _Pairs:
         if self.source == "first":
             source = 0
         images, boxes = zip(self.record(clip.first + source), self.record(item), strict=True)
-        driving = boxes[1]
-        later = {}
+        changed = {}
+        if self.boxes:
+            changed["boxes"] = boxes[1]
         if self.augment is not None and self.augment.changes:
             change = augmentation.draw(self.augment, rng)
-            driving = change.apply_to_boxes(driving)
+            if self.boxes:
+                changed["boxes"] = change.apply_to_boxes(boxes[1])
             if self.augment_on == "device":
-                later = change.numbers()
+                changed |= change.numbers()
             else:
                 images = [change.apply(image) for image in images]
-        example = {"source": images[0], "driving": images[1], **later}
-        if self.boxes:
-            example["boxes"] = driving
+        example = {"source": images[0], "driving": images[1], **changed}
         if self.describe:
             number = self.dataset.clips(self.split).index(clip)
             example["clip"], example["frame"] = (
