@@ -50,7 +50,7 @@ def _draws(seed: int, number: int) -> np.random.Generator:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Rows:
+class _HostBatches:
     """A host's rows of all global batches from `start` on, as one endless list for Grain."""
 
     items: Items
@@ -65,8 +65,18 @@ class _Rows:
     def __getitem__(self, index: int) -> NumpyBatch:
         host, hosts = self.process
         local = self.batch_size // hosts
-        batch, row = divmod(int(index), local)
-        number = (self.start + batch) * self.batch_size + host * local + row
+        first = (self.start + int(index)) * self.batch_size + host * local
+        batch: NumpyBatch = {}
+        # Row by row into place: examples that wait to be stacked are new memory for every batch,
+        # which costs as much as decoding them.
+        for row in range(local):
+            for key, value in self._example(first + row).items():
+                if not row:
+                    batch[key] = np.empty((local, *value.shape), value.dtype)
+                batch[key][row] = value
+        return batch
+
+    def _example(self, number: int) -> NumpyBatch:
         epoch, place = divmod(number, len(self.items))
         item = int(_epoch_order(self.seed, epoch, len(self.items))[place])
         return self.items.example(item, _draws(self.seed, number))
@@ -98,8 +108,7 @@ def endless(
     def batches(start: int) -> Iterator[NumpyBatch]:
         import grain
 
-        rows = _Rows(items, seed, batch_size, process, start)
-        dataset = grain.MapDataset.source(rows).batch(batch_size // process[1])
+        dataset = grain.MapDataset.source(_HostBatches(items, seed, batch_size, process, start))
         read = grain.ReadOptions(
             num_threads=max(1, min(_READ_THREADS, os.cpu_count() or 1)),
             prefetch_buffer_size=_PREFETCHED_BATCHES,
