@@ -1,12 +1,15 @@
-"""jaxgesture benchmark: how fast the networks are in JAX and in PyTorch, on this device.
+"""jaxgesture benchmark: how fast networks and data are on this machine.
 
 Try:
   jaxgesture benchmark animation
   jaxgesture benchmark animation --config=configs/stage1.py:paper --out=paper.md,paper.json
+  jaxgesture benchmark data --data=data/mine
 
 animation   the base model: encode_source, extract_motion, animate (one source in --batches poses)
             and the training step with the losses of --config, in JAX, in PyTorch, and in PyTorch
             through torch.compile.
+data        pairs of frames a second out of the dataset --data with each number of --workers, and
+            the time of a pair by its parts, beside that of decoding alone.
 
 All sides have the same weights and inputs, and their repeats take turns. How far their outputs lie
 apart stands beside the times; where it is more than rounding, a warning says so. A case that runs
@@ -17,6 +20,7 @@ The default --config fits a laptop; on a GPU give its own, such as configs/stage
 torch.compile takes minutes a case, and --torch=eager does without.
 """
 
+import json
 import os
 
 from absl import flags as absl_flags
@@ -25,12 +29,18 @@ from ml_collections import config_flags
 from jaxgesture.cli import flags
 from jaxgesture.core.errors import UserError
 
-SUBJECTS = ("animation",)
+SUBJECTS = ("animation", "data")
 SUFFIXES = (".md", ".json")
 FLAGS = flags.new()
 absl_flags.DEFINE_string("subject", None, "what to measure", flag_values=FLAGS)
 config_flags.DEFINE_config_file(
     "config", None, "FILE:PRESET, if not the project's configs/stage1.py:debug", flag_values=FLAGS
+)
+absl_flags.DEFINE_string(
+    "data", None, "data: a dataset made by jaxgesture prepare", flag_values=FLAGS
+)
+absl_flags.DEFINE_list(
+    "workers", "0,1,2", "data: numbers of processes that read ahead", flag_values=FLAGS
 )
 absl_flags.DEFINE_list("batches", "1,8,32", "images or poses of a call", flag_values=FLAGS)
 absl_flags.DEFINE_integer(
@@ -66,6 +76,13 @@ def run() -> None:
     # Before JAX starts: it would take most of a GPU's memory and leave PyTorch none.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     files = flags.output_files(FLAGS.out, SUFFIXES)
+    if FLAGS[flags.SUBJECT].value == "data":
+        text, values = _data()
+        print(text)
+        flags.write_outputs(
+            {f: json.dumps(values, indent=1) + "\n" if f.suffix == ".json" else text for f in files}
+        )
+        return
     from jaxgesture.benchmark import report
     from jaxgesture.benchmark.animation import Options, benchmark
 
@@ -84,6 +101,21 @@ def run() -> None:
     flags.write_outputs(
         {file: report.to_json(found) if file.suffix == ".json" else text for file in files}
     )
+
+
+def _data() -> tuple[str, dict]:
+    where = flags.required(FLAGS, "data", "name a dataset made by jaxgesture prepare")
+    from jaxgesture.data import throughput
+    from jaxgesture.data.datasets import FrameDataset
+
+    try:
+        workers = [int(value) for value in FLAGS.workers]
+    except ValueError:
+        raise UserError(
+            f"--workers={','.join(FLAGS.workers)} must be whole numbers, such as --workers=0,2"
+        ) from None
+    found = throughput.measure(FrameDataset(where), workers=workers, seconds=FLAGS.seconds)
+    return found.markdown(), found.values()
 
 
 def _batches() -> tuple[int, ...]:

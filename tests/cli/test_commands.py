@@ -99,7 +99,7 @@ def test_help_lists_the_commands(call):
         "wavlm",
         "evaluate": "weights data split clips frames lpips lpips_weights lpips_heads compare out",
         "convert": "source out to preset",
-        "benchmark": "config batches train_batch precisions torch repeats seconds out",
+        "benchmark": "data workers config batches train_batch precisions torch repeats seconds out",
         "demo": "out long smoke",
     }.items(),
 )
@@ -198,6 +198,7 @@ def test_a_misspelt_flag_names_the_nearest(fails):
         (["generate", "--image=x", "--audio=y", "--animation=z"], "--motion is missing"),
         (["convert", "animation"], "--source is missing: name the weights to convert"),
         (["convert", "animation", "--source=x"], "--out is missing"),
+        (["benchmark", "data"], "--data is missing"),
         (["evaluate", "animation"], "--weights is missing: name the workdir"),
         (["evaluate", "animation", "--weights=x"], "--data is missing"),
     ],
@@ -287,7 +288,7 @@ def test_prepare_into_another_dataset(call, fails, files, tmp_path):
     assert "size" in fails(*command, "--size=16", "--validation=none")
     message = fails(*command, "--size=32", "--validation=lost:4")
     assert "is not understood; use 'last:4.0'" in message
-    assert "crop '1,x,2' is no square; write x,y,side" in fails(*command, "--crop=1,x,2")
+    assert "crop '1,x,2' is not understood; use center" in fails(*command, "--crop=1,x,2")
     assert "--workers=-1 must be 0 or more" in fails(*command, "--workers=-1")
     (tmp_path / "file").touch()
     assert "file" in fails("prepare", "presenter", f"--out={tmp_path / 'file'}", "--size=32")
