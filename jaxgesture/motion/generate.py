@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,8 @@ class SampleOptions:
     def __post_init__(self):
         if self.candidates < 1:
             raise UserError(f"candidates is {self.candidates}; choose at least 1")
+        if not 0 <= self.eta <= 1:
+            raise UserError(f"eta is {self.eta}; choose 0 (no noise) to 1")
         if self.selection not in selection.COMPARE:
             known = ", ".join(selection.COMPARE)
             raise UserError(f"selection is {self.selection!r}; choose one of {known}")
@@ -61,14 +64,17 @@ def sample_segment(
     options: SampleOptions,
     params: PyTree,
     statistics: PyTree,
-    audio: Float[Array, "t a"],
-    source: Float[Array, " d"],
-    previous: Float[Array, "s d"],
-    first: Bool[Array, ""],
-    key: Array,
+    audio: Float[Array, "b t a"],
+    source: Float[Array, "b d"],
+    previous: Float[Array, "b s d"],
+    first: Bool[Array, " b"],
+    keys: Array,
     guidance: Float[Array, ""],
-) -> Float[Array, "t d"]:
-    """One segment of motion features; raw features in and out.
+) -> Float[Array, "b t d"]:
+    """One segment of motion features for each of b recordings; raw features in and out.
+
+    All candidates of all recordings, and both branches of guidance, are one batch. What a row
+    becomes does not depend on the other rows.
 
     Args:
       config: of the network.
@@ -79,7 +85,7 @@ def sample_segment(
       source: motion feature of the source image.
       previous: the last frames before the segment (`tail_frames` of them).
       first: nothing goes before; `previous` is not read.
-      key: of this segment.
+      keys: (b,) random keys, of this segment.
       guidance: weight w of the guidance.
     """
     model, k = Denoiser(config), options.candidates
@@ -88,41 +94,44 @@ def sample_segment(
         return normalise_motion(statistics, to_motion(feature, config))
 
     def repeat(x):
-        return jnp.broadcast_to(x, (k, *x.shape[1:]))
+        return jnp.repeat(x, k, axis=0)
 
     # The audio is the same for all candidates and steps.
     code: AudioCode = model.apply(
-        {"params": params}, normalise_audio(statistics, audio)[None], method="encode_audio"
+        {"params": params}, normalise_audio(statistics, audio), method="encode_audio"
     )  # pyright: ignore
     code = double(jax.tree.map(repeat, code))
-    both = {"source_feature": double(repeat(units(source)[None]))}
+    both = {"source_feature": double(repeat(units(source)))}
     if config.history_frames:
-        both["history"] = double(repeat(units(previous[-config.history_frames :])[None]))
-        both["history_mask"] = jnp.full((2 * k,), ~first)
+        both["history"] = double(repeat(units(previous[:, -config.history_frames :])))
+        both["history_mask"] = double(repeat(~first))
 
     def branches(x_t, t, keep) -> Array:
         return model.apply({"params": params}, x_t, t, code, **both, keep=keep, method="denoise")  # pyright: ignore
 
     # A candidate's noise depends on its number alone, not on how many there are.
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(k))
+    numbered = jax.vmap(jax.random.fold_in, (None, 0))
+    draws = jax.vmap(numbered, (0, None))(keys, jnp.arange(k)).reshape(-1)
     shape = (config.segment_frames, config.motion_size)
-    start = drawn_noise(keys, shape)(jnp.asarray(options.steps))
+    start = drawn_noise(draws, shape)(jnp.asarray(options.steps))
     motion = sample(
         lambda x_t, t: guided(branches, x_t, t, guidance),
         start,
         make_plan(options.sampler, options.steps, options.eta),
-        drawn_noise(keys, shape),
+        drawn_noise(draws, shape),
     )
     raw = restore_motion(statistics, motion)
-    chosen = jnp.zeros((), jnp.int32)
     if k > 1:
         # Scored as diffused, seen as features; only the winner is worth the projection.
         features = raw if config.representation != "euler" else to_feature(raw, config)
-        chosen = selection.select(
-            features, previous, source, first,
-            vector_size=config.vector_size, compare=options.selection,
-        )  # fmt: skip
-    return to_feature(raw[chosen], config)
+        score = functools.partial(
+            selection.select, vector_size=config.vector_size, compare=options.selection
+        )
+        chosen = jax.vmap(score)(
+            features.reshape(len(audio), k, *features.shape[1:]), previous, source, first
+        )
+        raw = raw[jnp.arange(len(audio)) * k + chosen]
+    return to_feature(raw, config)
 
 
 def tail_frames(config: MotionConfig) -> int:
@@ -164,30 +173,127 @@ def pad_audio(
     return np.concatenate((audio, tail))
 
 
-def sample_segments(
-    config: MotionConfig,
-    options: SampleOptions,
-    params: PyTree,
-    statistics: PyTree,
-    audio: Float[np.ndarray, "n a"],
-    source: Float[np.ndarray, " d"],
-    *,
-    seed: int,
-    guidance: float,
-) -> Iterator[Float[np.ndarray, "t d"]]:
-    """The segments of audio padded to whole segments, each when it is done.
+class Speech(NamedTuple):
+    """What the motion of one recording is made from.
 
-    A segment depends on the audio up to its own end and on the seed alone: more audio after it does
-    not change it.
+    Attributes:
+      audio: raw audio features of whole segments, (n, a).
+      source: motion feature of the source image, (d,).
+      seed: of all its noise.
+      frames: frames wanted, at most n.
     """
-    key = rng.stream(jax.random.key(seed), "motion")
-    previous = np.broadcast_to(np.asarray(source, np.float32), (tail_frames(config), len(source)))
-    frames = config.segment_frames
-    for i in range(len(audio) // frames):
-        segment = sample_segment(
-            config, options, params, statistics, audio[i * frames : (i + 1) * frames], source,
-            previous, np.asarray(i == 0), jax.random.fold_in(key, i), np.float32(guidance),
+
+    audio: Float[np.ndarray, "n a"]
+    source: Float[np.ndarray, " d"]
+    seed: int
+    frames: int
+
+
+@dataclasses.dataclass
+class _Row:
+    """A recording that is being worked on: segments done, and the last frames of them."""
+
+    speech: Speech
+    key: Array
+    previous: np.ndarray
+    done: int = 0
+
+
+class SegmentBatch:
+    """Several recordings at once, a segment of each at a time, in one compiled shape.
+
+    A segment depends on its recording's audio up to its own end and on its seed alone: neither
+    later audio nor the other recordings change it (but for rounding, which differs between numbers
+    of rows). Rows that nothing is left for repeat another one.
+
+    Args:
+      config: of the network.
+      options: candidates, sampler, selection.
+      params: of the network.
+      statistics: that travel with them.
+      rows: recordings at once; the memory needed grows with it, not with their lengths.
+      guidance: weight of the guidance.
+
+    Raises:
+      UserError: fewer than one row.
+    """
+
+    def __init__(
+        self,
+        config: MotionConfig,
+        options: SampleOptions,
+        params: PyTree,
+        statistics: PyTree,
+        *,
+        rows: int,
+        guidance: float,
+    ):
+        if rows < 1:
+            raise UserError(f"{rows} recordings cannot be worked on at once; choose 1 or more")
+        self.rows = rows
+        self._config, self._options = config, options
+        self._params, self._statistics = params, statistics
+        self._guidance = np.float32(guidance)
+        self._active: dict[Hashable, _Row] = {}
+
+    @property
+    def free(self) -> int:
+        """Recordings that may be added now."""
+        return self.rows - len(self._active)
+
+    def add(self, name: Hashable, speech: Speech) -> None:
+        """Takes a recording up; its first segment is in the next `step`."""
+        if not self.free or name in self._active:
+            raise ValueError(f"no row for {name!r}")
+        source = np.asarray(speech.source, np.float32)
+        previous = np.broadcast_to(source, (tail_frames(self._config), len(source)))
+        key = rng.stream(jax.random.key(speech.seed), "motion")
+        self._active[name] = _Row(speech, key, previous)
+
+    def drop(self, name: Hashable) -> None:
+        """Gives a recording up, if it is still being worked on."""
+        self._active.pop(name, None)
+
+    def step(self) -> list[tuple[Hashable, Float[np.ndarray, "t d"], bool]]:
+        """Samples the next segment of every recording.
+
+        Returns:
+          the name, the segment (the last is cut to the length wanted), and whether it was the last,
+          in which case the recording's row is free again. Nothing where nothing is left to do.
+        """
+        if not self._active:
+            return []
+        size, active = self._config.segment_frames, dict(self._active)
+        rows = list(active.values())
+        rows += rows[:1] * self.free
+        begin = [row.done * size for row in rows]
+        motion = np.asarray(
+            sample_segment(
+                self._config, self._options, self._params, self._statistics,
+                np.stack([r.speech.audio[b : b + size] for r, b in zip(rows, begin, strict=True)]),
+                np.stack([row.speech.source for row in rows]),
+                np.stack([row.previous for row in rows]),
+                np.asarray([row.done == 0 for row in rows]),
+                jnp.stack([jax.random.fold_in(row.key, row.done) for row in rows]),
+                self._guidance,
+            ),
+            np.float32,
         )  # fmt: skip
-        segment = np.asarray(segment, np.float32)
-        previous = segment[-tail_frames(config) :]
-        yield segment
+        made = []
+        for (name, row), segment in zip(active.items(), motion[: len(active)], strict=True):
+            left = row.speech.frames - row.done * size
+            row.done += 1
+            # A copy, which does not hold the whole batch in memory.
+            row.previous = segment[-tail_frames(self._config) :].copy()
+            if left <= size:
+                self.drop(name)
+            made.append((name, segment[:left], left <= size))
+        return made
+
+    def run(self, speech: Speech) -> Iterator[Float[np.ndarray, "t d"]]:
+        """The segments of one recording, each when it is done."""
+        self.add(None, speech)
+        last = False
+        while not last:
+            ((_, segment, last),) = self.step()
+            yield segment

@@ -18,7 +18,7 @@ from jaxgesture.core.types import Array, Float, Int, PyTree
 from jaxgesture.data.audio import BASELINE
 from jaxgesture.motion.config import MotionConfig
 from jaxgesture.motion.denoiser import Denoiser
-from jaxgesture.motion.generate import SampleOptions, pad_audio, sample_segments
+from jaxgesture.motion.generate import SampleOptions, SegmentBatch, Speech, pad_audio
 from jaxgesture.motion.guidance import double, guided
 from jaxgesture.motion.normalisation import NAMES, normalise_audio, normalise_motion, restore_motion
 from jaxgesture.motion.representation import to_motion
@@ -152,24 +152,58 @@ class Motion:
 
         Arguments are checked at the call, before the first segment is asked for.
         """
+        speech = self.speech(
+            audio_features, source_feature=source_feature, seed=seed, frames=frames, silence=silence
+        )
+        batch = self.batch(
+            1, candidates=candidates, steps=steps, guidance=guidance, eta=eta, sampler=sampler,
+            selection=selection,
+        )  # fmt: skip
+        return batch.run(speech)
+
+    def speech(
+        self,
+        audio_features: Float[np.ndarray, "n a"],
+        *,
+        source_feature: Float[np.ndarray, " d"],
+        seed: int = 0,
+        frames: int | None = None,
+        silence: Float[np.ndarray, " a"] | None = None,
+    ) -> Speech:
+        """What one recording of a `batch` is made from; arguments and errors as for `sample`."""
         audio = self._audio(audio_features)
         source = self._source(source_feature)
         frames = len(audio) if frames is None else frames
-        if not np.isfinite(guidance):
-            raise UserError(f"guidance is {guidance}; choose a finite number, 2 is usual")
         if not 0 <= seed < 2**32:
             raise UserError(f"seed is {seed}; choose 0 to {2**32 - 1}")
         if not 1 <= frames <= len(audio):
             raise UserError(f"frames is {frames}; choose 1 to the {len(audio)} rows of audio")
-        options = SampleOptions(candidates, steps, sampler, eta, selection)
         size = self.config.segment_frames
         padded = -(-frames // size) * size
-        audio = pad_audio(audio, padded, silence)[:padded]
-        segments = sample_segments(
-            self.config, options, self.variables["params"], self.variables["stats"], audio, source,
-            seed=seed, guidance=guidance,
+        return Speech(pad_audio(audio, padded, silence)[:padded], source, seed, frames)
+
+    def batch(
+        self,
+        rows: int,
+        *,
+        candidates: int = 5,
+        steps: int = 50,
+        guidance: float = 2.0,
+        eta: float = 1.0,
+        sampler: str = "ddim",
+        selection: str = "last",
+    ) -> SegmentBatch:
+        """Several recordings at once, segment by segment: a batch to add a `speech` to.
+
+        Args and errors are those of `sample`; `rows` is how many recordings at once.
+        """
+        if not np.isfinite(guidance):
+            raise UserError(f"guidance is {guidance}; choose a finite number, 2 is usual")
+        options = SampleOptions(candidates, steps, sampler, eta, selection)
+        return SegmentBatch(
+            self.config, options, self.variables["params"], self.variables["stats"], rows=rows,
+            guidance=guidance,
         )  # fmt: skip
-        return (s[: frames - i * size] for i, s in enumerate(segments))
 
     def denoise(
         self,
