@@ -11,16 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgesture.convert import motion as released
 from jaxgesture.core import config as configuration
-from jaxgesture.core import export
+from jaxgesture.core import export, weight_files
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import Array, Float, Int, PyTree
-from jaxgesture.data.audio import BASELINE
+from jaxgesture.data.audio import AUDIO_SIZE, BASELINE
 from jaxgesture.motion.config import MotionConfig
-from jaxgesture.motion.denoiser import Denoiser
+from jaxgesture.motion.denoiser import Denoiser, init_params
 from jaxgesture.motion.generate import SampleOptions, SegmentBatch, Speech, pad_audio
 from jaxgesture.motion.guidance import double, guided
-from jaxgesture.motion.normalisation import NAMES, normalise_audio, normalise_motion, restore_motion
+from jaxgesture.motion.normalisation import (
+    NAMES,
+    identity_statistics,
+    normalise_audio,
+    normalise_motion,
+    restore_motion,
+)
 from jaxgesture.motion.representation import to_motion
 from jaxgesture.motion.selection import smooth_seam
 from jaxgesture.motion.step import DENOISER
@@ -267,30 +274,36 @@ class Motion:
 
 
 def load_motion(
-    weights: str | os.PathLike | Mapping[str, np.ndarray], preset: str = "paper"
+    weights: str | os.PathLike | Mapping[str, Any], preset: str | MotionConfig = "paper"
 ) -> Motion:
     """Loads a motion model.
 
     Args:
-      weights: a work directory of `jaxgesture train`, a folder written by `Motion.save`, or the
-        {name: array} state dict of the released PyTorch model.
-      preset: sizes of a state dict, "paper" or "s2g"; work directories and folders know theirs.
+      weights: a work directory of `jaxgesture train`, a folder written by `Motion.save`, or a
+        PyTorch model with the names of S2G-MDDiffusion: its file, or its state dict of arrays or
+        tensors by name, which are copied. Of a training checkpoint the average is taken; what else
+        it holds, its normaliser included, is not read (see `convert.motion`).
+      preset: sizes of a weight file or state dict: "s2g" for the published S2G-MDDiffusion,
+        "paper", or any. Folders know theirs.
 
     Returns:
-      The model with the averaged weights where training kept an average, else the last ones.
+      The model with the averaged weights where training kept an average, else the last ones. A
+      file or state dict without "statistics.*", as all published ones are, gives a model that
+      leaves audio and motion as they are (but for audio beyond +-10 and motion beyond +-1, which
+      are cut): give it what the network takes, scaled as for its training. Of more than the
+      hand-crafted audio columns it does not say which WavLM made them; `features` is then "wavlm-"
+      and their number, and generation refuses it until `dataclasses.replace` names an extractor's.
 
     Raises:
-      UserError: if the weights are missing, or of another kind.
+      UserError: if the weights are missing, damaged, of another kind or of other sizes; of a state
+        dict, everything that does not fit is in one message.
     """
     if isinstance(weights, Mapping):
-        if preset not in PRESETS:
-            hint = configuration.nearest(preset, PRESETS)
-            raise UserError(f"no preset {preset!r} of the motion model; {hint}")
-        raise UserError(
-            "reading a state dict of the PyTorch model needs the weight converter, which this "
-            "version does not have; give a work directory of `jaxgesture train` instead"
-        )
+        return _from_torch(weights, preset, "the state dict")
     folder = pathlib.Path(weights).expanduser()
+    named = folder.suffix.lower() in weight_files.SUFFIXES and not folder.is_dir()
+    if named or folder.is_file():
+        return _from_torch(folder, preset, str(folder))
     if (folder / export.FILE).is_file():
         variables, description = export.load(folder, STAGE)
         config = configuration.build(MotionConfig, description["model"], name="model")
@@ -300,6 +313,24 @@ def load_motion(
     params = network.params if network.ema is None else network.ema
     variables = {"params": params, "stats": {n: network.stats[n] for n in NAMES}}
     return Motion(config, variables, meta["weights_sha256"], _features(meta))
+
+
+def _from_torch(
+    weights: pathlib.Path | Mapping[str, Any], preset: str | MotionConfig, source: str
+) -> Motion:
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            hint = configuration.nearest(preset, PRESETS)
+            raise UserError(f"no preset {preset!r} of the motion model; {hint}")
+        preset = PRESETS[preset]
+    is_file = isinstance(weights, pathlib.Path)
+    arrays = released.read(weights) if is_file else released.state_dict_of(weights, source)
+    params = jax.eval_shape(functools.partial(init_params, preset), jax.random.key(0))
+    identity = identity_statistics(preset)
+    found = released.from_torch(arrays, {"params": params, "stats": identity}, source)
+    variables = jax.tree.map(jnp.asarray, {"stats": identity, **found})
+    plain = preset.audio_size == AUDIO_SIZE
+    return Motion(preset, variables, features=BASELINE if plain else f"wavlm-{preset.audio_size}")
 
 
 def _features(description: Mapping[str, Any]) -> str:
