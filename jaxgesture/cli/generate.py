@@ -1,36 +1,79 @@
-r"""jaxgesture generate: makes a video from a picture of a speaker and a speech recording.
+r"""jaxgesture generate: makes videos from pictures of speakers and speech recordings.
 
 Try:
   jaxgesture generate --image=me.png --audio=speech.wav --animation=runs/stage1 \
       --motion=runs/stage2 --out=me.mp4
+  jaxgesture generate --image=me.png --audio=talks --animation=runs/stage1 --motion=runs/stage2 \
+      --out=videos --preview=5
 
-The picture may have any size (its centre square is used), the recording any length and format.
-The same seed gives the same motion; --motion_out keeps it as a NumPy file.
+A picture may have any size (its centre square is used), a recording any length and format. Several
+of either, separated by commas or as a folder, make every picture speak every recording; --pairs
+takes the first with the first and so on. They are worked on together, --together at once, and the
+videos in the folder --out are named after recording, picture, or PICTURE_RECORDING.
+
+The same call gives the same motion, byte for byte. Beside each result, NAME.mp4.json says what it
+was made from and how to make it again. A result that was made from just the same is kept, so that
+the same command goes on where it was stopped; one that was made from something else is an error
+unless --overwrite is given. What fails is reported, and the others are made.
+
+--format: mp4, webm, frames (a folder of PNG pictures), motion (.npz: motion, fps, hashes).
 """
 
-import pathlib
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
 from jaxgesture.cli import flags
+from jaxgesture.core.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxgesture.generation.jobs import Job
 
 FLAGS = flags.new()
-absl_flags.DEFINE_string("image", None, "picture of the speaker", flag_values=FLAGS)
-absl_flags.DEFINE_string("audio", None, "speech: any sound or video file", flag_values=FLAGS)
+absl_flags.DEFINE_list(
+    "image", [], "picture of the speaker; or several, or a folder", flag_values=FLAGS
+)
+absl_flags.DEFINE_list(
+    "audio", [], "speech: any sound or video file; or several, or a folder", flag_values=FLAGS
+)
 absl_flags.DEFINE_string(
     "animation", None, "workdir of stage 1, or an exported folder", flag_values=FLAGS
 )
 absl_flags.DEFINE_string(
     "motion", None, "workdir of stage 2, or an exported folder", flag_values=FLAGS
 )
-absl_flags.DEFINE_string("out", "video.mp4", "the video to write", flag_values=FLAGS)
 absl_flags.DEFINE_string(
-    "motion_out", None, "also write the motion features, as .npy", flag_values=FLAGS
+    "out",
+    None,
+    "the video to write, or the folder of several (default: video.mp4, or videos)",
+    flag_values=FLAGS,
+)
+absl_flags.DEFINE_string(
+    "format", None, "mp4, webm, frames or motion (default: as --out ends, or mp4)",
+    flag_values=FLAGS,
+)  # fmt: skip
+absl_flags.DEFINE_boolean(
+    "pairs", False, "as many pictures as recordings: the first with the first", flag_values=FLAGS
+)
+absl_flags.DEFINE_float(
+    "preview", None, "write the first seconds first, as NAME.preview.mp4", flag_values=FLAGS
+)
+absl_flags.DEFINE_string(
+    "motion_out", None, "also write the motion features of one video, as .npy", flag_values=FLAGS
 )
 absl_flags.DEFINE_integer("seed", 0, "another seed, other gestures", flag_values=FLAGS)
 absl_flags.DEFINE_integer("candidates", 5, "continuations drawn per segment", flag_values=FLAGS)
 absl_flags.DEFINE_integer("steps", 50, "steps of the sampler", flag_values=FLAGS)
+absl_flags.DEFINE_string("sampler", "ddim", "ddim, ddpm or dpm++2m", flag_values=FLAGS)
 absl_flags.DEFINE_float("guidance", 2.0, "weight of the speech", flag_values=FLAGS)
+absl_flags.DEFINE_float("eta", 1.0, "ddim: noise of its steps, 0 to 1", flag_values=FLAGS)
+absl_flags.DEFINE_string(
+    "selection", "last", "velocities by which a continuation is chosen, last or first",
+    flag_values=FLAGS,
+)  # fmt: skip
 absl_flags.DEFINE_string(
     "wavlm",
     None,
@@ -38,44 +81,112 @@ absl_flags.DEFINE_string(
     flag_values=FLAGS,
 )
 absl_flags.DEFINE_integer("batch", 16, "frames drawn at once", flag_values=FLAGS)
+absl_flags.DEFINE_integer("together", 4, "recordings worked on at once", flag_values=FLAGS)
+absl_flags.DEFINE_boolean(
+    "overwrite", False, "replace what was made from something else", flag_values=FLAGS
+)
+
+_OPTIONS = ("seed", "candidates", "steps", "sampler", "guidance", "eta", "selection")
 
 
 def run() -> None:
     """Runs the command."""
-    image = flags.required(FLAGS, "image", "name a picture of the speaker")
-    audio = flags.required(FLAGS, "audio", "name a speech recording")
+    images = flags.required(FLAGS, "image", "name a picture of the speaker")
+    audios = flags.required(FLAGS, "audio", "name a speech recording")
     weights = flags.required(FLAGS, "animation", "name the workdir of a trained stage 1")
-    motion = flags.required(FLAGS, "motion", "name the workdir of a trained stage 2")
-    import numpy as np
-
-    from jaxgesture.animation.model import load_animation
+    motion_weights = flags.required(FLAGS, "motion", "name the workdir of a trained stage 2")
     from jaxgesture.data.container import check_file
-    from jaxgesture.generation.pipeline import generate
+    from jaxgesture.generation import jobs as listing
+
+    jobs = listing.make_jobs(
+        images,
+        audios,
+        out=FLAGS.out,
+        format=listing.chosen_format(FLAGS.out, FLAGS.format),
+        pairs=FLAGS.pairs,
+        preview=FLAGS.preview,
+        motion_out=FLAGS.motion_out,
+    )
+    together = FLAGS.together
+    if together < 1:
+        raise UserError(f"--together={together}: choose 1 or more recordings at once")
+    outcomes = _Outcomes(len(jobs))
+    wanted = []
+    for job in jobs:  # before the weights are read
+        with outcomes.caught(job):
+            check_file(job.image)
+            check_file(job.audio)
+            wanted.append(job)
+    if wanted:
+        _make(wanted, outcomes, weights, motion_weights)
+    outcomes.finish()
+
+
+def _make(jobs: "list[Job]", outcomes: "_Outcomes", weights: str, motion_weights: str) -> None:
+    from jaxgesture.animation.model import load_animation
+    from jaxgesture.generation import record
+    from jaxgesture.generation.pipeline import Studio
     from jaxgesture.motion.model import load_motion
 
-    for path in (image, audio):  # before the weights are read
-        check_file(path)
     extractor = None
     if FLAGS.wavlm:
         from jaxgesture.data.wavlm import WavLM
 
         extractor = WavLM(FLAGS.wavlm)
-    if FLAGS.motion_out:
-        pathlib.Path(FLAGS.motion_out).expanduser().parent.mkdir(parents=True, exist_ok=True)
-    result = generate(
-        image,
-        audio,
-        animation=load_animation(weights),
-        motion=load_motion(motion),
-        seed=FLAGS.seed,
-        out=FLAGS.out,
-        candidates=FLAGS.candidates,
-        steps=FLAGS.steps,
-        guidance=FLAGS.guidance,
+    animation, motion = load_animation(weights), load_motion(motion_weights)
+    options: dict[str, Any] = {name: FLAGS[name].value for name in _OPTIONS}
+    studio = Studio(animation, motion, extractor=extractor, batch=FLAGS.batch, **options)
+    sources = record.sources(
+        (weights, animation),
+        (motion_weights, motion),
+        wavlm=FLAGS.wavlm,
+        options=options,
         batch=FLAGS.batch,
-        extractor=extractor,
+        rows=FLAGS.together,
     )
-    if FLAGS.motion_out:
-        np.save(pathlib.Path(FLAGS.motion_out).expanduser(), result.motion)
-    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
-    print(f"{result.path}: {len(result.motion)} frames ({spent})")
+    pending = []
+    for job in jobs:
+        with outcomes.caught(job):
+            if sources.is_made(job, FLAGS.overwrite):
+                outcomes.say(f"{job.out}: kept, it was made by the same command")
+            else:
+                pending.append(job)
+    for outcome in studio.run(pending, rows=sources.rows):
+        with outcomes.caught(outcome.job):
+            if outcome.error is not None:
+                raise outcome.error
+            sources.write(outcome.job, outcome.frames, animation.size, outcome.seconds)
+            spent = ", ".join(f"{name} {span:.1f} s" for name, span in outcome.seconds.items())
+            outcomes.say(f"{outcome.job.out}: {outcome.frames} frames ({spent})")
+
+
+class _Outcomes:
+    """Says how each of several jobs ended; the error of a single one is that of the command."""
+
+    def __init__(self, count: int):
+        self._count, self._failed = count, 0
+
+    @contextlib.contextmanager
+    def caught(self, job: "Job") -> Iterator[None]:
+        """Reports what is wrong with one of several jobs, so that the others go on."""
+        try:
+            yield
+        except UserError as error:
+            if self._count == 1:
+                raise
+            self._failed += 1
+            self.say(f"jaxgesture: {job.out}: error: {' '.join(str(error).split())}", sys.stderr)
+
+    def say(self, text: str, stream: Any = None) -> None:
+        """Prints a line, above a progress bar and not through it."""
+        from tqdm import tqdm
+
+        tqdm.write(text, file=stream or sys.stdout)
+
+    def finish(self) -> None:
+        """Raises a UserError where something failed."""
+        if self._failed:
+            raise UserError(
+                f"{self._failed} of {self._count} failed, see above; the same command makes what "
+                "is missing"
+            )

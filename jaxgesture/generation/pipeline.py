@@ -1,8 +1,15 @@
-"""One picture of a speaker and any speech recording in, a video out."""
+"""Pictures of speakers and speech recordings in, videos out: segment by segment.
 
+Segments of motion are sampled, drawn and written one after the other, so that the memory needed
+does not grow with the length of a recording. Several recordings are sampled as one batch.
+"""
+
+import collections
+import functools
 import os
 import pathlib
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,16 +17,22 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from jaxgesture.animation.model import Animation
+from jaxgesture.core import tree
 from jaxgesture.core.errors import UserError
-from jaxgesture.data.audio import Extractor
+from jaxgesture.data.audio import Extractor, frame_count
 from jaxgesture.data.image import read_image
-from jaxgesture.data.sound import read_audio
-from jaxgesture.generation.render import render
-from jaxgesture.generation.speech_to_motion import check_features, features_of_segments
-from jaxgesture.generation.writer import VideoWriter, check_target
+from jaxgesture.data.sound import stated_length
+from jaxgesture.generation.jobs import Job
+from jaxgesture.generation.outputs import FrameFolder, MotionFile, Output, Video
+from jaxgesture.generation.record import file_sha256
+from jaxgesture.generation.render import Renderer
+from jaxgesture.generation.speech_to_motion import check_features, features_of_file
+from jaxgesture.generation.writer import check_target
 from jaxgesture.motion.model import Motion
 
-FPS = 25
+PARTS = ("features", "motion", "render", "encode")
+# Recordings (their features) and pictures (what the base model has of them) kept for other jobs.
+_KEPT_SOUNDS, _KEPT_PICTURES = 2, 8
 
 
 class Result(NamedTuple):
@@ -28,12 +41,233 @@ class Result(NamedTuple):
     Attributes:
       path: the video.
       motion: the motion features it was drawn from, (t, d).
-      seconds: time taken by each part: "features", "motion" and "render" (encoding included).
+      seconds: time taken by each of `PARTS`.
     """
 
     path: pathlib.Path
     motion: Float[np.ndarray, "t d"]
     seconds: dict[str, float]
+
+
+class Outcome(NamedTuple):
+    """How a job ended.
+
+    Attributes:
+      job: which one.
+      frames: written; 0 where it failed.
+      seconds: time taken by each of `PARTS`; a batch's motion is shared out evenly.
+      error: why it failed, or None.
+    """
+
+    job: Job
+    frames: int
+    seconds: dict[str, float]
+    error: UserError | None
+
+
+class _Work:
+    """A job that is being worked on."""
+
+    def __init__(self, job: Job, seconds: dict[str, float]):
+        self.job, self.seconds = job, seconds
+        self.renderer: Renderer | None = None
+        self.outputs: list[Output] = []
+        self.frames = self.done = 0
+        self.preview = False
+
+    def take(self, segment: np.ndarray, last: bool) -> None:
+        """Draws and writes what a segment makes ready; completes the results after the last."""
+        clock = time.monotonic()
+
+        def spent(part: str) -> None:
+            nonlocal clock
+            now = time.monotonic()
+            self.seconds[part] += now - clock
+            clock = now
+
+        for output in self.outputs:
+            if not output.drawn:
+                output.write(segment)
+        if self.renderer is not None:
+            for frames in self.renderer.draw(segment, last):
+                spent("render")
+                for output in self.outputs:
+                    if output.drawn:
+                        output.write(frames)
+                spent("encode")
+        if last:
+            for output in self.outputs:
+                output.close()
+        spent("encode")
+
+    def abort(self) -> None:
+        for output in self.outputs:
+            output.abort()
+
+
+class Studio:
+    """Both models, ready for jobs.
+
+    Args:
+      animation: the base model.
+      motion: the motion model, trained on features of that very base model.
+      seed: another seed, other gestures.
+      extractor: of the audio features that the motion model reads; None for the 35 hand-crafted
+        ones.
+      batch: frames drawn at once.
+      options: of `Motion.sample`: candidates, steps, guidance, eta, sampler, selection.
+
+    Raises:
+      UserError: models that do not fit each other, or options out of range.
+    """
+
+    def __init__(
+        self,
+        animation: Animation,
+        motion: Motion,
+        *,
+        seed: int = 0,
+        extractor: Extractor | None = None,
+        batch: int = 16,
+        **options: Any,
+    ):
+        _check_models(animation, motion)
+        check_features(motion, extractor)
+        if batch < 1:
+            raise UserError(f"{batch} frames cannot be drawn at once; choose 1 or more")
+        motion.batch(1, **options)
+        self.animation, self.motion = animation, motion
+        self._seed, self._batch, self._options = seed, batch, options
+        self._extractor = extractor
+        self._sound = functools.lru_cache(maxsize=_KEPT_SOUNDS)(self._read_sound)
+        self._picture = functools.lru_cache(maxsize=_KEPT_PICTURES)(self._read_picture)
+
+    def _read_sound(self, path: str) -> tuple[np.ndarray, int]:
+        return features_of_file(path, self.motion.config.segment_frames, self._extractor)
+
+    def _read_picture(self, image: Any) -> tuple[Any, np.ndarray]:
+        picture = read_image(image, size=self.animation.size)
+        feature = np.asarray(self.animation.extract_motion(picture))
+        return self.animation.encode_source(picture), feature
+
+    def run(
+        self, jobs: Sequence[Job], *, rows: int = 4, progress: bool = True
+    ) -> Iterator[Outcome]:
+        """Does jobs, several at once; yields how each ended. One that fails ends for itself alone.
+
+        Args:
+          jobs: what to make; outputs that exist are replaced.
+          rows: recordings sampled in one batch.
+          progress: show a progress bar, with frames a second and the time left.
+        """
+        if not jobs:
+            return
+        batch = self.motion.batch(min(rows, len(jobs)), **self._options)
+        queue = collections.deque(enumerate(jobs))
+        active: dict[Any, _Work] = {}
+        expected = {number: _expected(job) for number, job in queue}
+        bar = tqdm(total=sum(expected.values()), desc="frames", unit="frame", disable=not progress)
+
+        def ended(number: Any, work: _Work, error: UserError | None) -> Outcome:
+            if error is not None:
+                work.abort()
+                batch.drop(number)
+            active.pop(number, None)
+            bar.total += work.done - expected[number]
+            bar.refresh()
+            return Outcome(work.job, 0 if error else work.frames, work.seconds, error)
+
+        try:
+            while queue or active:
+                while queue and batch.free:
+                    number, job = queue.popleft()
+                    work = active[number] = _Work(job, dict.fromkeys(PARTS, 0.0))
+                    try:
+                        batch.add(number, self._begin(work))
+                    except UserError as error:
+                        yield ended(number, work, error)
+                        continue
+                    bar.total += work.frames - expected[number]
+                    expected[number] = work.frames
+                clock = time.monotonic()
+                made = batch.step()
+                spent = (time.monotonic() - clock) / max(1, len(made))
+                for number, segment, last in made:
+                    work = active[number]
+                    work.seconds["motion"] += spent
+                    try:
+                        work.take(segment, last)
+                    except UserError as error:
+                        yield ended(number, work, error)
+                        continue
+                    work.done += len(segment)
+                    bar.update(len(segment))
+                    if last:
+                        yield ended(number, work, None)
+        finally:
+            bar.close()
+            for work in active.values():
+                work.abort()
+
+    def _begin(self, work: _Work) -> Any:
+        """Reads what a job is made from, and opens its outputs; returns its speech."""
+        job, clock = work.job, time.monotonic()
+        audio = os.fspath(job.audio)
+        # Arrays cannot be kept by name.
+        named = isinstance(job.image, str | os.PathLike)
+        source, feature = (self._picture if named else self._read_picture)(job.image)
+        features, work.frames = self._sound(audio)
+        speech = self.motion.speech(
+            features, source_feature=feature, seed=self._seed, frames=work.frames
+        )
+        work.seconds["features"] = time.monotonic() - clock
+        outputs, size = work.outputs, self.animation.size
+        shape = (work.frames, self.motion.feature_size)
+        if job.preview is not None:
+            limit = min(work.frames, max(1, frame_count(round(job.preview * 1000), 1000)))
+            outputs.append(Video(job.preview_path, size, audio, limit))
+        if job.format == "frames":
+            outputs.append(FrameFolder(job.out))
+        elif job.format == "motion":
+            outputs.append(MotionFile(job.out, shape, self._about(job)))
+        else:
+            outputs.append(Video(job.out, size, audio))
+        if job.motion_out is not None:
+            outputs.append(MotionFile(job.motion_out, shape))
+        outputs += job.besides
+        if any(output.drawn for output in outputs):
+            work.renderer = Renderer(self.animation, source, min(self._batch, work.frames))
+        return speech
+
+    def _about(self, job: Job) -> dict[str, Any]:
+        """What a file of motion says of its making."""
+        about = {
+            "audio_sha256": file_sha256(job.audio),
+            "animation_sha256": self.animation.sha256,
+            "motion_sha256": tree.sha256(self.motion.variables),
+            "seed": self._seed,
+        }
+        if isinstance(job.image, str | os.PathLike):
+            about["image_sha256"] = file_sha256(job.image)
+        return about
+
+
+class _Kept(Output):
+    """Keeps the motion features."""
+
+    drawn = False
+
+    def __init__(self):
+        self.rows: list[np.ndarray] = []
+
+    def write(self, rows: np.ndarray) -> None:
+        self.rows.append(rows)
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
 
 
 def generate(
@@ -47,6 +281,9 @@ def generate(
     candidates: int = 5,
     steps: int = 50,
     guidance: float = 2.0,
+    eta: float = 1.0,
+    sampler: str = "ddim",
+    selection: str = "last",
     batch: int = 16,
     extractor: Extractor | None = None,
     progress: bool = True,
@@ -54,7 +291,7 @@ def generate(
     """Makes a video of the pictured person speaking and gesturing to a recording.
 
     The motion is a function of (weights, image, audio, seed) alone: the same inputs give the same
-    bytes. Frames are drawn in batches and streamed into the file.
+    bytes. Segments are sampled, drawn and streamed into the file one after the other.
 
     Args:
       image: a picture file or array of any size; its centre square is used.
@@ -62,10 +299,14 @@ def generate(
       animation: the base model.
       motion: the motion model, trained on features of that very base model.
       seed: another seed, other gestures.
-      out: the MP4 file, 25 frames a second, floor(25 x audio seconds + 0.5) frames.
+      out: the MP4 or WebM file, 25 frames a second, floor(25 x audio seconds + 0.5) frames; one
+        that exists is replaced.
       candidates: continuations drawn per segment, of which the smoothest is kept.
       steps: steps of the sampler.
       guidance: weight of the speech; 0 ignores it, 1 is the plain conditional model.
+      eta: noise of the "ddim" sampler, 0 to 1.
+      sampler: "ddim", "ddpm" or "dpm++2m".
+      selection: velocities that are compared, "last" (published) or "first" (natural).
       batch: frames drawn at once.
       extractor: of the audio features that the motion model reads; None for the 35 hand-crafted
         ones.
@@ -74,6 +315,20 @@ def generate(
     Raises:
       UserError: a file that is missing or cannot be read, or models that do not fit each other.
     """
+    check_target(out)
+    studio = Studio(
+        animation, motion, seed=seed, extractor=extractor, batch=batch, candidates=candidates,
+        steps=steps, guidance=guidance, eta=eta, sampler=sampler, selection=selection,
+    )  # fmt: skip
+    kept = _Kept()
+    job = Job(image, speech, pathlib.Path(out).expanduser(), besides=(kept,))
+    (outcome,) = studio.run([job], rows=1, progress=progress)
+    if outcome.error is not None:
+        raise outcome.error
+    return Result(pathlib.Path(out), np.concatenate(kept.rows), outcome.seconds)
+
+
+def _check_models(animation: Animation, motion: Motion) -> None:
     if motion.feature_size != animation.feature_size:
         raise UserError(
             f"the motion model writes features of length {motion.feature_size}, the base model "
@@ -85,34 +340,11 @@ def generate(
             f"{motion.animation_sha256[:12]}, this one's {animation.sha256[:12]}); give the base "
             "model that `jaxgesture extract` used, or extract again and train stage 2 anew"
         )
-    check_features(motion, extractor)
-    if batch < 1:
-        raise UserError(f"{batch} frames cannot be drawn at once; choose 1 or more")
-    check_target(out)
-    picture = read_image(image, size=animation.size)
-    clock = [time.monotonic()]
-    samples, rate = read_audio(speech)
-    rows, frames = features_of_segments(samples, rate, motion.config.segment_frames, extractor)
-    clock.append(time.monotonic())
-    source = animation.encode_source(picture)
-    source_feature = np.asarray(animation.extract_motion(picture))
-    poses = motion.sample(
-        rows,
-        frames=frames,
-        source_feature=source_feature,
-        seed=seed,
-        candidates=candidates,
-        steps=steps,
-        guidance=guidance,
-    )
-    clock.append(time.monotonic())
-    bar = tqdm(total=len(poses), desc="frames", unit="frame", disable=not progress)
-    # Both files are read with the same decoder, so the sound starts with the first frame.
-    with bar, VideoWriter(out, animation.size, FPS, audio=speech) as writer:
-        for frames in render(animation, source, poses, batch):
-            writer.write(frames)
-            bar.update(len(frames))
-    clock.append(time.monotonic())
-    names = ("features", "motion", "render")
-    spans = [b - a for a, b in zip(clock, clock[1:], strict=False)]
-    return Result(pathlib.Path(out), poses, dict(zip(names, spans, strict=True)))
+
+
+def _expected(job: Job) -> int:
+    """Frames that a recording will have, as its file states; 0 where it does not."""
+    try:
+        return frame_count(round((stated_length(job.audio) or 0.0) * 1000), 1000)
+    except UserError:
+        return 0

@@ -1,11 +1,19 @@
 """Speech to motion features: the whole recording's audio features, padded with silence."""
 
+import os
+import warnings
+
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.core.errors import UserError
+from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.data import audio
+from jaxgesture.data.sound import read_audio
+from jaxgesture.generation.long_sound import long_features, measured
 from jaxgesture.motion.model import Motion
+
+# Seconds of sound that are held in memory at once; clips of a dataset are no longer either.
+LONGEST = 60.0
 
 
 def features_of_segments(
@@ -21,6 +29,28 @@ def features_of_segments(
     extractor = extractor or audio.Baseline()
     frames = max(1, audio.frame_count(len(samples), sample_rate))
     return extractor.features(samples, sample_rate, -(-frames // segment) * segment), frames
+
+
+def features_of_file(
+    path: str | os.PathLike[str], segment: int, extractor: audio.Extractor | None = None
+) -> tuple[Float[np.ndarray, "m a"], int]:
+    """As `features_of_segments`, of a sound or video file.
+
+    The 35 hand-crafted features of more than `LONGEST` seconds are computed in blocks, in memory
+    that hardly grows with the length; others need the whole sound in memory.
+
+    Raises:
+      UserError: missing, no sound file, no audio track, or no sample that can be decoded. A silent
+        track and samples that are no numbers give a `DataWarning`.
+    """
+    length = measured(path)
+    if extractor is None and length.samples > LONGEST * length.rate:
+        return long_features(path, length, -(-length.frames // segment) * segment), length.frames
+    with warnings.catch_warnings():
+        # What is wrong in the sound was said when it was measured.
+        warnings.simplefilter("ignore", DataWarning)
+        samples, rate = read_audio(path)
+    return features_of_segments(samples, rate, segment, extractor)
 
 
 def check_features(motion: Motion, extractor: audio.Extractor | None) -> None:

@@ -95,8 +95,8 @@ def test_help_lists_the_commands(call):
         "inspect": "data out",
         "train": "config workdir minutes",
         "extract": "animation data out batch",
-        "generate": "image audio animation motion out motion_out seed candidates steps guidance "
-        "wavlm",
+        "generate": "image audio animation motion out format pairs preview motion_out seed "
+        "candidates steps sampler guidance eta selection wavlm batch together overwrite",
         "evaluate": "weights data split clips frames lpips lpips_weights lpips_heads compare out",
         "convert": "source out to preset",
         "benchmark": "data workers config batches train_batch precisions torch repeats seconds out",
@@ -370,7 +370,7 @@ def test_ctrl_c_is_a_message(capsys, monkeypatch):
 
     monkeypatch.setattr(prepare, "run", interrupted)
     assert cli.run("prepare", ["prepare"]) == 130
-    assert "interrupted; what was saved is kept" in capsys.readouterr().err
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
 
 
 def test_the_module_is_the_program():

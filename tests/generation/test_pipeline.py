@@ -64,7 +64,7 @@ def test_the_video_is_what_was_promised(made, inputs):
     assert made.path == inputs / "a.mp4"
     assert made.motion.shape == (frames, CONFIG.feature_size) == (33, 147)
     assert np.isfinite(made.motion).all()
-    assert set(made.seconds) == {"features", "motion", "render"}
+    assert set(made.seconds) == {"features", "motion", "render", "encode"}
     with av.open(str(made.path)) as container:
         (video,), (sound,) = container.streams.video, container.streams.audio
         assert (video.codec_context.name, sound.codec_context.name) == ("h264", "aac")
