@@ -67,4 +67,9 @@ TWIN_TRACED = {"float32": 1e-4, "bfloat16": 1e-3}
 # Under autocast to bfloat16, relative error of the norm: 2.0e-2, 8.7e-3, 6.8e-4, 7.6e-3 measured.
 TWIN_AUTOCAST = {"feature": 0.05, "scene": 0.05, "motion": 0.01, "image": 0.05}
 
+# The twin's denoiser: the same, 6e-3 measured; three steps with Adan in float64, 2.7e-7 measured.
+# Adan's constants are float32 in JAX, which shows where its denominator nearly vanishes.
+TWIN_MOTION_AUTOCAST = 0.03
+TWIN_MOTION_STEP = 3e-6
+
 PSNR_SSIM = 1e-6  # against scikit-image, absolute, float64: 0 measured
