@@ -71,12 +71,22 @@ absl_flags.DEFINE_list(
 )
 
 
+_OF_DATA = ("data", "workers")
+_OF_ANIMATION = (
+    "config", "batches", "train_batch", "precisions", "torch", "torch_layout", "repeats",
+)  # fmt: skip
+
+
 def run() -> None:
     """Runs the command."""
     # Before JAX starts: it would take most of a GPU's memory and leave PyTorch none.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     files = flags.output_files(FLAGS.out, SUFFIXES)
-    if FLAGS[flags.SUBJECT].value == "data":
+    subject = str(FLAGS[flags.SUBJECT].value)
+    for name in _OF_DATA if subject == "animation" else _OF_ANIMATION:
+        if FLAGS[name].present:
+            raise UserError(f"--{name} is not for `benchmark {subject}`; leave it out")
+    if subject == "data":
         text, values = _data()
         print(text)
         flags.write_outputs(

@@ -70,9 +70,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail(
-            "interrupted; what was saved is kept, and the same command goes on from it", 130
-        )
+        return _fail("interrupted; the same command goes on from what was saved", 130)
     except OSError as error:
         if error.errno is None:
             raise

@@ -109,6 +109,7 @@ _OF_FOLDER = ("crop", "validation", "segments")
 _OF_PATS = ("intervals", "subset", "speakers", "crops", "list_downloads")
 _OF_PRESENTER = ("identities", "clips", "seconds", "seed")
 _OF_VIDEOS = ("videos", "fps", "max_seconds", "wavlm")
+_NOT_TO_LIST = ("out", "size", "fps", "max_seconds", "quality", "wavlm", "workers", "crops")
 _NOT_FOR = {
     "folder": _OF_PATS + _OF_PRESENTER,
     "pats": _OF_FOLDER + _OF_PRESENTER,
@@ -119,9 +120,13 @@ _NOT_FOR = {
 def run() -> None:
     """Runs the command."""
     subject = str(FLAGS[flags.SUBJECT].value)
-    for name in _NOT_FOR[subject]:
+    not_for = _NOT_FOR[subject]
+    if subject == "pats" and FLAGS.list_downloads:
+        not_for = (*not_for, *_NOT_TO_LIST)
+    for name in not_for:
         if FLAGS[name].present:
-            raise UserError(f"--{name} is not for `prepare {subject}`; leave it out")
+            what = "--list_downloads" if name in _NOT_TO_LIST else f"`prepare {subject}`"
+            raise UserError(f"--{name} is not for {what}; leave it out")
     if subject == "pats" and FLAGS.list_downloads:
         _list_downloads()
         return
@@ -132,12 +137,19 @@ def run() -> None:
         "size": FLAGS.size,
         "image_format": "png" if FLAGS.quality == 0 else "jpeg",
         "quality": FLAGS.quality or 95,
-        "workers": workers.usable_cores() if FLAGS.workers is None else FLAGS.workers,
+        "workers": _workers(workers.usable_cores()),
     }
-    if FLAGS.workers is not None and FLAGS.workers < 0:
-        raise UserError(f"--workers={FLAGS.workers} must be 0 or more")
     make = {"folder": _folder, "pats": _pats, "presenter": _presenter}[subject]
     print("\n".join(make(out, common).lines()))
+
+
+def _workers(cores: int) -> int:
+    if FLAGS.workers is None:
+        # A WavLM model takes 1.3 GB and two threads of each process.
+        return max(1, cores // 2) if FLAGS.wavlm else cores
+    if FLAGS.workers < 0:
+        raise UserError(f"--workers={FLAGS.workers} must be 0 or more")
+    return FLAGS.workers
 
 
 def _videos() -> str | list[str]:

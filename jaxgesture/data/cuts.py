@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxgesture.core.errors import DataWarning, UserError
-from jaxgesture.data import boxes, crops, landmarks, sound, video
+from jaxgesture.data import boxes, crops, landmarks, sound, sources, video
 from jaxgesture.data.audio import Extractor
 from jaxgesture.data.clips import HELD_AUDIO_ROWS, ClipData
 from jaxgesture.data.image import Crop, crop_box
@@ -24,6 +24,8 @@ from jaxgesture.data.image import Crop, crop_box
 END_SLACK = 5
 # A job takes about this much of a file (s): short enough to be done again after a kill.
 _JOB_SECONDS = 600.0
+# Of `boxes.PARTS`: those that a square around landmarks holds.
+_HANDS_AND_FACE = 3
 # A file may go on for so long (s) after the end that it states; its last clip takes that in.
 _BEYOND = 1.0
 
@@ -63,6 +65,7 @@ class Media:
         info: what it says about itself.
         sound: the file that its sound is in, itself or another; None if it is mute.
         landmarks: the file of landmarks; None without.
+        signature: of the video when it was looked at, see `sources.signature`.
     """
 
     path: pathlib.Path
@@ -70,6 +73,7 @@ class Media:
     info: video.VideoInfo
     sound: pathlib.Path | None
     landmarks: pathlib.Path | None
+    signature: tuple[int, int] | None = None
 
     def frames(self, fps: float) -> int:
         """How many frames it has at some rate, by the length that it states."""
@@ -103,10 +107,11 @@ class FileJob:
 
     def clips(self) -> Iterator[ClipData]:
         """The clips, each made as it is asked for."""
-        marks = self._landmarks()
+        marks, wrong = self._landmarks()
         spans = self._spans()
         missing = loudest = 0.0
         placed = short = False
+        cut_off = 0
         for cut in self.cuts:
             stop = cut.stop / self.grid.fps
             rows = None
@@ -121,7 +126,7 @@ class FileJob:
                     missing = max(missing, stop - cut.start / self.grid.fps - len(samples) / rate)
                     rows = self._features(samples, rate, cut)
             try:
-                crop = self._crop(cut, marks)
+                crop = self._crop(cut, marks, wrong)
                 view = crop_box(self.media.info.width, self.media.info.height, crop)
             except UserError as error:
                 yield self._clip(cut, _refused(error), rows, None)
@@ -132,12 +137,27 @@ class FileJob:
                 found = marks.at(self.grid.fps, cut.stop)[cut.start :]
                 places = boxes.within(found, view)
                 placed = placed or bool(np.isfinite(places).any())
+                if cut.crop == "landmarks":
+                    cut_off += _is_cut_off(found, places)
             yield self._clip(cut, self._frames(cut, crop, rows), rows, places)
+        if cut_off:
+            _say(
+                f"{self._part()}: the square cannot hold hands and face in all frames of {cut_off} "
+                "clips"
+            )
         self._warn(marks, placed, short, missing, None if spans is None else loudest)
 
     def _named(self, cut: Cut) -> str:
         start = cut.start / self.grid.fps
         return f"{self.name} from {start:g} s on" if start else self.name
+
+    def _part(self) -> str:
+        """The file, and which part of it is meant where it has several jobs or parts."""
+        start = min(cut.start for cut in self.cuts)
+        stop = max(cut.stop for cut in self.cuts)
+        if start == 0 and stop >= self.media.frames(self.grid.fps):
+            return self.name
+        return f"{self.name} from {start / self.grid.fps:g} to {stop / self.grid.fps:g} s"
 
     def _clip(
         self,
@@ -157,9 +177,11 @@ class FileJob:
             boxes=places,
         )
 
-    def _crop(self, cut: Cut, marks: landmarks.Landmarks | None) -> Crop:
+    def _crop(self, cut: Cut, marks: landmarks.Landmarks | None, wrong: str) -> Crop:
         if cut.crop != "landmarks":
             return cut.crop
+        if marks is None and wrong:
+            raise UserError(f"there is no crop by its landmarks: {wrong}")
         if marks is None:
             raise UserError(
                 f"{self.media.name} has no landmarks to crop by; make them with `jaxgesture "
@@ -177,14 +199,28 @@ class FileJob:
             limit += math.floor(_BEYOND * self.grid.fps)
             if rows is not None:
                 limit = min(limit, max(frames, len(rows) + HELD_AUDIO_ROWS))
-        return video.read_frames(
+        pictures = video.read_frames(
             self.media.path,
             fps=self.grid.fps,
             size=self.grid.size,
             crop=crop,
             start=cut.start / self.grid.fps,
-            end=(cut.start + limit) / self.grid.fps,
+            # One more than is wanted tells whether there is more.
+            end=(cut.start + limit + cut.to_end) / self.grid.fps,
         )
+        for number, picture in enumerate(pictures):
+            if number == limit:
+                _say(
+                    f"{self.name}: the pictures go on after the stated end at "
+                    f"{self.media.info.seconds:.2f} s; what lies behind "
+                    f"{(cut.start + limit) / self.grid.fps:.2f} s is left out, convert the file to "
+                    "have it"
+                )
+                break
+            yield picture
+        media = self.media
+        if media.signature is not None and sources.signature(media.path) != media.signature:
+            raise UserError("it was changed while it was read; prepare it again when it is whole")
 
     def _spans(self) -> Iterator[tuple[Float[np.ndarray, "n"], int]] | None:
         """The sound of every cut; None for a file that serves stage 1 only."""
@@ -206,14 +242,15 @@ class FileJob:
             samples = np.zeros(rate // 10, np.float32)
         return self.grid.extractor.features(samples, rate, frames)
 
-    def _landmarks(self) -> landmarks.Landmarks | None:
+    def _landmarks(self) -> tuple[landmarks.Landmarks | None, str]:
+        """The landmarks, or what is wrong with them."""
         if self.media.landmarks is None:
-            return None
+            return None, ""
         try:
-            return landmarks.read(self.media.landmarks)
+            return landmarks.read(self.media.landmarks), ""
         except UserError as error:
             _say(f"{error}; {self.media.name} has no boxes")
-            return None
+            return None, str(error)
 
     def _warn(
         self,
@@ -223,21 +260,21 @@ class FileJob:
         missing: float,
         loudest: float | None,
     ) -> None:
-        name = self.media.name
+        name = self._part()
         if marks is not None and not placed:
             _say(
                 f"{self.media.landmarks}: no box lies in the part of the picture that is kept; "
-                f"{name} has no boxes there"
+                f"{name} has no boxes"
             )
         if marks is not None and short:
-            early = self.media.info.seconds - marks.seconds
+            early = max(cut.stop for cut in self.cuts) / self.grid.fps - marks.seconds
             _say(f"{name}: the landmarks end {early:.2f} s before the pictures; no boxes there")
         if loudest is None:
             return
         if missing * self.grid.fps > END_SLACK:
             _say(f"{name}: the sound ends {missing:.2f} s before the pictures; taken as silence")
         if loudest < sound.SILENCE:
-            _say(f"{self.media.sound} is silent: no speech will drive the motion")
+            _say(f"{name} is silent: no speech will drive the motion")
 
 
 def _say(text: str) -> None:
@@ -247,6 +284,40 @@ def _say(text: str) -> None:
 def _refused(error: UserError) -> Iterator[np.ndarray]:
     raise error
     yield
+
+
+def _is_cut_off(found: Float[np.ndarray, "t k 4"], placed: Float[np.ndarray, "t k 4"]) -> bool:
+    """Whether a hand or the face is seen in the picture and not in the square in some frame."""
+    seen, kept = (np.isfinite(part[:, :_HANDS_AND_FACE]).all(-1) for part in (found, placed))
+    return bool((seen & ~kept).any())
+
+
+def open_media(
+    path: pathlib.Path, name: str, sound: pathlib.Path | None, marks: pathlib.Path | None
+) -> Media:
+    """A video with what lies beside it; its own sound where no other is given.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    before = sources.signature(path)
+    info = video.probe(path)
+    own = path if info.has_audio else None
+    return Media(path, name, info, sound or own, marks, before)
+
+
+def longest_clip(max_seconds: float, fps: float) -> int:
+    """The frames of the longest clip.
+
+    Raises:
+        UserError: it has none, or no end.
+    """
+    if not (math.isfinite(max_seconds) and math.isfinite(fps) and max_seconds * fps >= 1):
+        raise UserError(
+            f"clips of at most {max_seconds:g} s at {fps:g} frames a second cannot be made; choose "
+            "more seconds, such as 60"
+        )
+    return math.floor(max_seconds * fps + 1e-6)
 
 
 def file_jobs(media: Media, cuts: Sequence[Cut], grid: Grid) -> list[FileJob]:

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import audio, cuts, landmarks, segments, sound, sources, spools, video
+from jaxgesture.data import audio, cuts, landmarks, segments, sound, sources, spools
 from jaxgesture.data.audio import Extractor
 from jaxgesture.data.cuts import Cut, Grid, Media
 from jaxgesture.data.frame_writer import frame_settings
@@ -79,11 +79,10 @@ def prepare_folder(
     """
     extractor = extractor or audio.Baseline()
     sources.last_seconds(validation)
-    if not max_seconds * fps >= 1:
-        raise UserError(f"clips of at most {max_seconds} s hold no frame; choose more seconds")
     if isinstance(crop, str) and crop != "landmarks":
         crop_box(1, 1, crop)
     settings = frame_settings(size, fps, extractor.size, image_format, quality, extractor.name)
+    longest = cuts.longest_clip(max_seconds, fps)
     found = sources.find_videos(videos)
     listed = () if isinstance(validation, str) else tuple(validation)
     parts = _parts(segments, found)
@@ -110,15 +109,13 @@ def prepare_folder(
         return report
     media: list[Media] = []
     cut: dict[str, list[Cut]] = {}
-    rules = _Rules(
-        validation if isinstance(validation, str) else listed, crop, fps, int(max_seconds * fps)
-    )
+    rules = _Rules(validation if isinstance(validation, str) else listed, crop, fps, longest)
     ids = sources.clip_ids(found)
     said: list[str] = []
     with spools.heard(said):
         for name, digest in sha256.items():
             try:
-                one = _media(found[name], name, beside[name], marked[name])
+                one = cuts.open_media(found[name], name, beside[name], marked[name])
                 wanted = None if parts is None else parts[name]
                 cut[name] = _cuts(one, ids[name], digest, wanted, rules, report)
             except (UserError, OSError) as error:
@@ -154,13 +151,6 @@ def _as_json(parts: Mapping[str, Sequence[Segment]] | None) -> dict[str, list] |
     return {n: [dataclasses.asdict(part) for part in parts[n]] for n in sorted(parts)}
 
 
-def _media(
-    path: pathlib.Path, name: str, beside: pathlib.Path | None, marks: pathlib.Path | None
-) -> Media:
-    info = video.probe(path)
-    return Media(path, name, info, beside or (path if info.has_audio else None), marks)
-
-
 def _cuts(
     media: Media,
     clip_id: str,
@@ -181,10 +171,14 @@ def _cuts(
     whole = parts is None
     wanted = [Segment(0.0, media.info.seconds)] if parts is None else list(parts)
     latest = max(wanted, key=lambda part: part.end)
+    held = frames  # where the part of the file begins that the rule holds out
+    if tail := _tail(rules):
+        first, last = _span(latest, whole, frames, rules.fps)
+        if not latest.split and last - first >= 2 * tail:
+            held = last - tail
     result = []
     for number, part in enumerate(wanted):
-        start = round(part.start * rules.fps)
-        stop = frames if whole else min(round(part.end * rules.fps), frames)
+        start, stop = _span(part, whole, frames, rules.fps)
         if not 0 <= start < stop:
             report.skip(
                 f"{media.name} from {part.start:g} s",
@@ -192,13 +186,19 @@ def _cuts(
                 "correct the list",
             )
             continue
+        if part.end * rules.fps > frames + cuts.END_SLACK and not whole:
+            report.warn(
+                f"{media.name}: the part {part.start:g}-{part.end:g} s ends with the video, at "
+                f"{media.info.seconds:.2f} s"
+            )
         base = part.id or (clip_id if len(wanted) == 1 else f"{clip_id}.{number:03d}")
         split = part.split or ("validation" if held_out else "train")
         ranges = [(base, split, start, stop)]
-        tail = _tail(rules) if part is latest and not part.split else 0
-        if tail and stop - start >= 2 * tail:
-            held = stop - tail
-            ranges = [(base, split, start, held), (f"{base}.last", "validation", held, stop)]
+        if not part.split and held < stop:
+            # Frames that are held out are in no part for training, however parts overlap.
+            ranges = [(base, split, start, held)] if start < held else []
+            if part is latest:
+                ranges.append((f"{base}.last", "validation", held, stop))
         for name, kind, first, last in ranges:
             divided = cuts.pieces(first, last, rules.longest)
             for i, (a, b) in enumerate(divided):
@@ -207,6 +207,11 @@ def _cuts(
                 to_end = whole and b == frames
                 result.append(Cut(piece, kind, a, b, crop, part.speaker or speaker, to_end))
     return result
+
+
+def _span(part: Segment, whole: bool, frames: int, fps: float) -> tuple[int, int]:
+    """The frames of a part, in a file of so many."""
+    return round(part.start * fps), frames if whole else min(round(part.end * fps), frames)
 
 
 def _tail(rules: _Rules) -> int:

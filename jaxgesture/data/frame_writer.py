@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from jaxgesture.core.errors import UserError
 from jaxgesture.data import clips as clip_records
 from jaxgesture.data import record_writer, records, workers
 from jaxgesture.data.audio import BASELINE
+from jaxgesture.data.building import JOBS, building
 from jaxgesture.data.clips import ClipData
 from jaxgesture.data.frames import FORMAT, INDEX, KIND, ClipInfo, FrameDataset
 from jaxgesture.data.spools import GivenClip, Job, Outcome, SpooledClip, Spooler
@@ -18,8 +18,8 @@ from jaxgesture.data.spools import GivenClip, Job, Outcome, SpooledClip, Spooler
 __all__ = ["ClipData", "existing_frames", "frame_settings", "write_frames"]
 
 _NAME = "jaxgesture_frames"
+_LARGEST, _FASTEST = 4096, 1000
 _DESCRIPTION = "Frames of speakers with their rows of audio features."
-_JOBS = "jobs"
 
 
 def frame_settings(
@@ -37,9 +37,10 @@ def frame_settings(
     """
     if image_format not in ("jpeg", "png"):
         raise UserError(f"image format {image_format!r} is unknown; use 'jpeg' or 'png'")
-    if size < 1 or fps <= 0 or not 1 <= quality <= 100:
+    if not (1 <= size <= _LARGEST and 0 < fps <= _FASTEST and 1 <= quality <= 100):
         raise UserError(
-            f"size {size}, fps {fps:g} and quality {quality} must be positive, quality at most 100"
+            f"size {size}, fps {fps:g} and quality {quality} must be positive, size at most "
+            f"{_LARGEST}, fps at most {_FASTEST} and quality at most 100"
         )
     return {
         "size": size,
@@ -123,11 +124,15 @@ def write_frames(
         return existing
     known = {**settings, **(arguments or {})}
     # Without arguments nothing says that the next call makes the same.
-    with record_writer.building(directory, known, keep=bool(arguments)) as folder:
-        writer = record_writer.RecordWriter(
-            folder, _NAME, clip_records.features(size, audio_size, image_format), shard_bytes
-        )
+    with building(directory, known, keep=bool(arguments)) as folder:
         spooler = Spooler(_job_folder(folder), {**settings, "quality": quality})
+        writer = record_writer.RecordWriter(
+            folder,
+            _NAME,
+            clip_records.features(size, audio_size, image_format),
+            shard_bytes,
+            spooler.groups(),
+        )
         assembly = _Assembly(writer, spooler, on_error, on_warning)
         try:
             for number, clip in enumerate(clips or ()):
@@ -152,12 +157,11 @@ def write_frames(
         }
         about = {**_card(settings, infos), **(card or {}), "arguments": known, "report": said}
         writer.finish(INDEX, index, _DESCRIPTION, about)
-        shutil.rmtree(folder / _JOBS)
     return FrameDataset(directory)
 
 
 def _job_folder(folder: pathlib.Path) -> pathlib.Path:
-    jobs = folder / _JOBS
+    jobs = folder / JOBS
     jobs.mkdir(exist_ok=True)
     for half in jobs.glob("*.writing"):
         half.unlink()
@@ -179,8 +183,8 @@ class _Assembly:
         self._on_error, self._on_warning = on_error, on_warning
         self._ids: set[str] = set()
         self._count = 0
-        # Spools that an open record file may still need, with their last group of every split.
-        self._needed: dict[pathlib.Path, dict[str, int]] = {}
+        # Spools that an open record file may still need, with their split and last group.
+        self._needed: dict[pathlib.Path, tuple[str, int]] = {}
 
     def add_all(
         self, jobs: Sequence[Job], processes: int, progress: Callable[[int], Any] | None
@@ -207,25 +211,27 @@ class _Assembly:
             self._on_error(name, reason)
         for text in outcome.warnings:
             self._warn(text)
-        spool = self._spooler.spool(number)
-        if outcome.clips and not spool.is_file() and not self._are_closed(outcome):
-            # Its record file was lost together with the journal.
+        splits = {clip.split for clip in outcome.clips}
+        if not all(self._is_there(number, outcome, split) for split in splits):
+            # Lost with the memory of a machine that stopped, or a record file was.
             outcome = self._spooler.run(number, job, progress)
         for clip in outcome.clips:
-            self._add(clip, spool)
-        last = {clip.split: self._writer.groups(clip.split) for clip in outcome.clips}
-        self._needed[spool] = last
-        for path, groups in list(self._needed.items()):
-            if all(self._writer.closed_groups(s) >= count for s, count in groups.items()):
+            self._add(clip, self._spooler.spool(number, clip.split))
+        for split in splits:
+            self._needed[self._spooler.spool(number, split)] = (split, self._writer.groups(split))
+        for path, (split, groups) in list(self._needed.items()):
+            if self._writer.closed_groups(split) >= groups:
                 path.unlink(missing_ok=True)
                 del self._needed[path]
 
-    def _are_closed(self, outcome: Outcome) -> bool:
-        splits = [clip.split for clip in outcome.clips]
-        return all(
-            self._writer.groups(split) + splits.count(split) <= self._writer.closed_groups(split)
-            for split in set(splits)
-        )
+    def _is_there(self, number: int, outcome: Outcome, split: str) -> bool:
+        """Whether a job's records of a split are in closed files, or all in its spool."""
+        clips = [clip for clip in outcome.clips if clip.split == split]
+        if self._writer.groups(split) + len(clips) <= self._writer.closed_groups(split):
+            return True
+        spool = self._spooler.spool(number, split)
+        size = sum(sum(clip.lengths) for clip in clips)
+        return spool.is_file() and spool.stat().st_size == size
 
     def _add(self, clip: SpooledClip, spool: pathlib.Path) -> None:
         if clip.id in self._ids:

@@ -112,12 +112,24 @@ class FrameDataset:
                 f"prepare them again with --size={size} or change the model's size"
             )
         self.records = records.RecordReader(self.directory, index)
-        self._clips = tuple(ClipInfo(**clip) for clip in index["clips"])
+        try:
+            self._clips = tuple(ClipInfo(**clip) for clip in index["clips"])
+        except TypeError as error:
+            raise UserError(
+                f"{self.directory / INDEX} is damaged ({error}); prepare the dataset again"
+            ) from error
         self._by_id = {clip.id: clip for clip in self._clips}
         self._by_split = {
             split: tuple(clip for clip in self._clips if clip.split == split)
             for split in index["shards"]
         }
+        for split, clips in self._by_split.items():
+            frames = sum(clip.frames for clip in clips)
+            if frames != self.records.count(split):
+                raise UserError(
+                    f"{self.directory / INDEX} is damaged: {frames} {split} frames in its clips, "
+                    f"{self.records.count(split)} records; prepare the dataset again"
+                )
         self._firsts = {s: [clip.first for clip in clips] for s, clips in self._by_split.items()}
 
     @property

@@ -89,7 +89,7 @@ def read(path: pathlib.Path) -> Landmarks:
             expected = ", ".join(["T", *map(str, shape)])
             raise UserError(
                 f"{path}: {name} is {arrays[name].shape}, ({expected}) is expected, with one T for "
-                "all; make the file again"
+                "all; make it again, `jaxgesture landmarks --overwrite`"
             )
     fps = arrays["fps"]
     if fps.shape != () or not 0 < fps < np.inf:
@@ -125,7 +125,9 @@ def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} is no readable .npz file ({reason}); copy it again") from error
     missing = [name for name in ("fps", *_SHAPES) if name not in arrays]
     if missing:
-        raise UserError(f"{path} has no {', '.join(missing)}; make the file again")
+        raise UserError(
+            f"{path} has no {', '.join(missing)}; make it again, `jaxgesture landmarks --overwrite`"
+        )
     arrays["face_box"] = np.atleast_1d(arrays["face_box"])
     return arrays
 

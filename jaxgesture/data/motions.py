@@ -16,6 +16,7 @@ from jaxtyping import Float
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import record_writer, records
 from jaxgesture.data.audio import BASELINE
+from jaxgesture.data.building import building
 
 INDEX = "motion.json"
 KIND = "motion"
@@ -150,7 +151,7 @@ def write_motion(
         return MotionDataset(directory)
     moments = {"motion": _Moments(feature_size), "audio": _Moments(audio_size)}
     infos: dict[str, MotionInfo] = {}
-    with record_writer.building(directory, arguments) as folder:
+    with building(directory, arguments) as folder:
         writer = record_writer.RecordWriter(
             folder, _NAME, _features(feature_size, audio_size), shard_bytes
         )

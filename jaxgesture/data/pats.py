@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import audio, cuts, landmarks, segments, sources, spools, video
+from jaxgesture.data import audio, cuts, landmarks, segments, sources, spools
 from jaxgesture.data.audio import Extractor
 from jaxgesture.data.crops import WORDS
 from jaxgesture.data.cuts import END_SLACK, Cut, FileJob, Grid, Media
@@ -52,7 +52,11 @@ def read_crops(text: str) -> dict[str, float | str]:
         UserError: it is something else.
     """
     path = pathlib.Path(text).expanduser()
-    if path.is_file() or "=" not in text:
+    if not path.is_file() and "=" not in text:
+        raise UserError(
+            f"{text!r} is neither a CSV file nor rules; write speaker=rule,speaker=rule"
+        )
+    if path.is_file():
         pairs = [
             (row["speaker"], row["crop"])
             for _, row in segments.read_rows(path, ("speaker", "crop"))
@@ -160,13 +164,17 @@ def prepare_pats(
     """
     extractor = extractor or audio.Baseline()
     settings = frame_settings(size, fps, extractor.size, image_format, quality, extractor.name)
-    if not max_seconds * fps >= 1:
-        raise UserError(f"clips of at most {max_seconds} s hold no frame; choose more seconds")
+    longest = cuts.longest_clip(max_seconds, fps)
     given = {name: _rule(name, rule) for name, rule in (crops or {}).items()}
     rules = {**CROPS, **given}
     table, chosen = _paths(intervals, subset)
     choice = choose(table, chosen, speakers)
-    found = sources.find_videos(videos)
+    try:
+        found = sources.find_videos(videos)
+    except UserError as error:
+        raise UserError(
+            f"{error}; `prepare pats --list-downloads` prints what is needed"
+        ) from error
     report = PrepareReport(pathlib.Path(out).expanduser(), warnings=list(choice.notes))
     report.skipped.update(choice.bad)
     by_video = _match(choice.rows, found, report)
@@ -189,21 +197,19 @@ def prepare_pats(
     if kept(report, settings, arguments):
         return report
     grid = Grid(size, fps, extractor if fps == audio.FRAME_RATE else None)
-    cutter = _Cutter(table, rules, grid, math.floor(max_seconds * fps + 1e-6), report)
+    cutter = _Cutter(table, rules, grid, longest, report)
     jobs: list[FileJob] = []
     said: list[str] = []
     mute: list[str] = []
     with spools.heard(said):
         for name in sha256:
             try:
-                info = video.probe(found[name])
+                media = cuts.open_media(found[name], name, beside[name], marked[name])
             except (UserError, OSError) as error:
                 report.skip(name, f"{error}; {counted(by_video[name])} left out")
                 continue
-            sound = beside[name] or (found[name] if info.has_audio else None)
-            media = Media(found[name], name, info, sound, marked[name])
             parts = cutter.cuts(by_video[name], media)
-            if parts and sound is None:
+            if parts and media.sound is None:
                 mute.append(name)
             jobs += cuts.file_jobs(media, parts, grid)
     if not jobs:
@@ -247,7 +253,10 @@ def _match(
         else:
             by_video.setdefault(name, []).append(row)
     for link, lost in missing.items():
-        report.skip(link, f"no video has {key(link)} as or in its name; {counted(lost)} left out")
+        report.skip(
+            link,
+            f"no video is called {key(link)} or has it in [brackets]; {counted(lost)} left out",
+        )
     if missing:
         lost = sum(map(len, missing.values()))
         report.warn(

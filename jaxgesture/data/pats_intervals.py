@@ -121,7 +121,9 @@ def choose(
 def _subset(path: pathlib.Path) -> dict[str, str]:
     """Interval id -> split."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(found, dict) or not all(map(_is_ids, found.values())):
+            raise ValueError("no lists of ids by name")
         lists = {kind: [str(name) for name in found[kind]] for kind in found}
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}; check the path") from error
@@ -137,6 +139,10 @@ def _subset(path: pathlib.Path) -> dict[str, str]:
             if chosen.setdefault(name, _SPLITS[kind]) != _SPLITS[kind]:
                 raise UserError(f"{path} has interval {name} for training and testing; correct it")
     return chosen
+
+
+def _is_ids(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str | int) for name in names)
 
 
 def key(link: str) -> str:

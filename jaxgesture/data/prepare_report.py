@@ -2,6 +2,8 @@
 
 import dataclasses
 import pathlib
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,8 @@ from jaxgesture.data.spools import Job
 
 # Lines of each kind that are printed.
 _SHOWN = 40
+# Reasons in an error, which is one line.
+_REASONS = 5
 
 
 @dataclasses.dataclass
@@ -45,8 +49,12 @@ class PrepareReport:
             self.warnings.append(text)
 
     def skip(self, name: str, reason: str) -> None:
-        """Adds what is left out; the name is not said twice."""
-        self.skipped[name] = reason
+        """Adds what is left out; a second reason of one name is put behind the first."""
+        before = self.skipped.get(name)
+        if before is None:
+            self.skipped[name] = reason
+        elif reason not in before:
+            self.skipped[name] = f"{before}; {reason}"
 
     def lines(self) -> list[str]:
         """The report as lines to print."""
@@ -89,6 +97,8 @@ def _count(report: PrepareReport, dataset: FrameDataset) -> None:
     report.used = list(dict.fromkeys(clip.source for clip in dataset.clips()))
     if "validation" not in report.clips:
         report.warn("no clip is for validation; --validation=last:4.0 makes some")
+    if "train" not in report.clips:
+        report.warn("no clip is for training; --validation=last:4.0 leaves some of every video")
 
 
 def write(
@@ -125,10 +135,12 @@ def write(
                 on_warning=report.warn,
                 progress=bar.update,
                 report=lambda: {"skipped": report.skipped, "warnings": report.warnings},
+                card={"command": shlex.join(sys.argv)},
             )
         except UserError as error:
-            if not report.skipped:
+            if not report.skipped or "no clip was usable" not in str(error):
                 raise
-            reasons = "; ".join(f"{name}: {why}" for name, why in report.skipped.items())
-            raise UserError(f"{error} ({reasons})") from error
+            reasons = [f"{name}: {why}" for name, why in report.skipped.items()]
+            more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+            raise UserError(f"{error} ({'; '.join(reasons[:_REASONS])}{more})") from error
     _count(report, dataset)

@@ -52,10 +52,10 @@ class _Take:
 def prepare_presenter(
     out: str | os.PathLike,
     *,
-    identities: int | Sequence[int] = 4,
+    identities: int | Sequence[int] = 8,
     clips: int = 6,
     seconds: float = 8.0,
-    size: int = 64,
+    size: int = 256,
     seed: int = 0,
     validation_clips: int = 1,
     validation_identities: Sequence[int] = (),

@@ -1,10 +1,9 @@
 """Writing directories of records: in order, in one pass, and going on where a run was stopped.
 
-A dataset is built in `DIRECTORY.partial`, beside its final name, and renamed when it is complete,
-so a crash never leaves half a dataset under the name that training reads. Records come in groups,
-the frames of a clip, and a record file is closed between groups only. Every closed file is a line
-of a journal; after a kill the files of the journal stay, and groups from the first one that is in
-none of them are added again. Nothing that a file holds depends on where a run was stopped.
+Records come in groups, the frames of a clip, and a record file is closed between groups only. Every
+closed file is a line of a journal; after a kill the files of the journal stay, and groups from the
+first one that is in none of them are added again. Nothing that a file holds depends on where a run
+was stopped. `building` gives the folder to write into.
 """
 
 import contextlib
@@ -12,15 +11,13 @@ import dataclasses
 import errno
 import hashlib
 import importlib
-import importlib.metadata
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from jaxgesture.core.errors import UserError
+from jaxgesture.data.building import FULL, JOURNAL, versions
 
 SHARD_BYTES = 128 * 2**20
 CARD = "dataset_card.json"
@@ -28,19 +25,6 @@ _WRITER_OPTIONS = "group_size:1,uncompressed"
 _VERSION = "1.0.0"
 # Keys of an index that say how the content was made, not what it is.
 _NOT_CONTENT = ("arguments", "report")
-_JOURNAL, _WORK, _LOCK = "journal.jsonl", "work.json", "lock"
-_PACKAGES = ("jaxgesture", "array_record", "tensorflow-datasets", "numpy", "pillow", "av")
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-
-
-def versions() -> dict[str, str]:
-    """The versions of the packages that decide what records hold."""
-    return {package: importlib.metadata.version(package) for package in _PACKAGES}
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk, or the user's share of it, is full."""
-    return isinstance(error, OSError) and error.errno in _FULL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +55,7 @@ def _as_os_error() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        for number in (*_FULL, errno.EIO):
+        for number in (*FULL, errno.EIO):
             if os.strerror(number) in str(error):
                 raise OSError(number, os.strerror(number)) from error
         raise
@@ -153,7 +137,7 @@ class _SplitWriter:
             os.fsync(stream.fileno())
         size = self._path.stat().st_size
         done = _Closed(self._split, self._path.name, self._records, self._groups, size, digest)
-        with (self._folder / _JOURNAL).open("a", encoding="utf-8") as stream:
+        with (self._folder / JOURNAL).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dataclasses.asdict(done)) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -182,12 +166,21 @@ class RecordWriter:
         name: the TFDS name of the dataset.
         features: a `tfds.features.FeaturesDict`; images are given as encoded bytes.
         shard_bytes: a record file is closed behind the group with which it holds this many bytes.
+        known: how many groups of each split, from its first on, are sure to come as they did; files
+            that an interrupted run closed behind these are not taken over.
     """
 
-    def __init__(self, folder: pathlib.Path, name: str, features: Any, shard_bytes: int):
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        features: Any,
+        shard_bytes: int,
+        known: Mapping[str, int] | None = None,
+    ):
         self._folder, self._name, self._shard_bytes = folder, name, shard_bytes
         self.encode = RecordEncoder(features)
-        self._closed = _journal(folder, name)
+        self._closed = _journal(folder, name, known or {})
         self._splits: dict[str, _SplitWriter] = {}
 
     def _split(self, split: str) -> _SplitWriter:
@@ -270,9 +263,9 @@ def _write_json(path: pathlib.Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _journal(folder: pathlib.Path, name: str) -> list[_Closed]:
-    """The closed files that are there; record files that no line names are removed."""
-    path = folder / _JOURNAL
+def _journal(folder: pathlib.Path, name: str, known: Mapping[str, int]) -> list[_Closed]:
+    """The closed files that can be taken over; other record files are removed."""
+    path = folder / JOURNAL
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     closed: list[_Closed] = []
     for line in lines:
@@ -286,9 +279,12 @@ def _journal(folder: pathlib.Path, name: str) -> list[_Closed]:
         renamed.rename(folder / f"{split}.{int(rest[:5]):05d}.writing")
     whole: list[_Closed] = []
     broken: set[str] = set()
+    groups: dict[str, int] = {}
     for file in closed:
         there = folder / file.file
-        if file.split in broken or not there.is_file() or there.stat().st_size != file.bytes:
+        groups[file.split] = groups.get(file.split, 0) + file.groups
+        lost = not there.is_file() or there.stat().st_size != file.bytes
+        if file.split in broken or lost or groups[file.split] > known.get(file.split, 0):
             broken.add(file.split)
         else:
             whole.append(file)
@@ -341,85 +337,3 @@ def _write_tfds(
         )
     )
     info.write_to_directory(folder)
-
-
-@contextlib.contextmanager
-def building(
-    directory: str | os.PathLike, work: Mapping[str, Any], keep: bool = False
-) -> Iterator[pathlib.Path]:
-    """The folder `DIRECTORY.partial`, renamed to `DIRECTORY` if the block ends well.
-
-    Args:
-        directory: the final name.
-        work: what is being made, JSON values. What a run that was stopped left under the partial
-            name is kept if it was making the same with the same versions, else removed.
-        keep: whether anything in there can be gone on with; else a failure removes it.
-
-    Raises:
-        UserError: another process is writing it, it cannot be made, or the disk is full.
-    """
-    final = pathlib.Path(directory).expanduser()
-    partial = final.with_name(final.name + ".partial")
-    text = json.dumps({"work": work, "versions": versions()}, indent=1, sort_keys=True)
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        with _locked(partial / _LOCK):
-            begun = partial / _WORK
-            if not (keep and begun.is_file() and begun.read_text(encoding="utf-8") == text):
-                _empty(partial)
-                begun.write_text(text, encoding="utf-8")
-            try:
-                yield partial
-            except BaseException:
-                if not (keep and _is_begun(partial)):
-                    shutil.rmtree(partial, ignore_errors=True)
-                raise
-            for leftover in (_JOURNAL, _WORK, _LOCK):
-                (partial / leftover).unlink(missing_ok=True)
-    except OSError as error:
-        if disk_is_full(error):
-            raise UserError(
-                f"the disk of {final} is full; free some space, and the same command goes on from "
-                "what is written, or name another place"
-            ) from error
-        if error.filename is not None and str(error.filename).startswith(str(partial)):
-            raise UserError(
-                f"cannot write {error.filename}: {error.strerror}; name a writable place for the "
-                "dataset"
-            ) from error
-        raise
-    if final.is_dir():
-        final.rmdir()  # only ever an empty folder: `finished` refused all others
-    os.replace(partial, final)
-
-
-def _is_begun(partial: pathlib.Path) -> bool:
-    """Whether something is there to go on with."""
-    journal = partial / _JOURNAL
-    written = journal.is_file() and journal.stat().st_size > 0
-    return written or any(partial.glob("jobs/*.json"))
-
-
-def _empty(folder: pathlib.Path) -> None:
-    for path in folder.iterdir():
-        if path.name == _LOCK:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    """Holds a lock that ends with the process, however it ends."""
-    import fcntl
-
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is writing {path.parent}; wait for it, or name another folder"
-            ) from None
-        yield

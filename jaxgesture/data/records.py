@@ -65,6 +65,8 @@ def read_index(
     if found != kind:
         raise UserError(f"{path} describes a {found!r} dataset, a {kind!r} one is needed")
     written = index.get("format", _FIRST_FORMAT)
+    if not isinstance(written, int):
+        raise UserError(f"{path} is damaged (format {written!r}); write the dataset again")
     if written != format:
         age = "an older" if written < format else "a newer"
         raise UserError(
@@ -146,7 +148,13 @@ class RecordReader:
     def _source(self, split: str) -> "_Source":
         with self._lock:
             if split not in self._sources:
-                self._sources[split] = _Source(self.directory, split)
+                try:
+                    self._sources[split] = _Source(self.directory, split)
+                except Exception as error:  # JSON, protobuf and TFDS have their own
+                    raise UserError(
+                        f"dataset_info.json or features.json of {self.directory} is damaged "
+                        f"({_short(error)}); copy or write the dataset again"
+                    ) from error
             return self._sources[split]
 
     def read(self, split: str, index: int) -> dict[str, Any]:

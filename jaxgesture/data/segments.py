@@ -42,6 +42,8 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)", re.ASCII)
 _DAYS = re.compile(r"(\d+) days?(?:,? \+?(.+))?", re.ASCII)
 _ISO_DAYS = re.compile(r"P(\d+)DT(\d+)H(\d+)M(\d+(?:\.\d*)?)S", re.ASCII)
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](.+?)(?:Z|\+00:?00)?)?", re.ASCII)
+# Seconds; no video lasts for years.
+_LONGEST = 1e8
 # Lengths of time that were read as moments are counted from one of these days.
 _FIRST_DAYS = (datetime.date(1900, 1, 1), datetime.date(1970, 1, 1))
 
@@ -79,9 +81,7 @@ def parse_time(value: str) -> float:
         UserError: it is none of these, or negative.
     """
     text = value.strip()
-    if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
-        return float(text)
-    seconds = _clock(text)
+    seconds = float(text) if _NUMBER.fullmatch(text) else _clock(text)
     if seconds is None and (match := _DAYS.fullmatch(text)):
         seconds = _with_days(int(match[1]), match[2])
     if seconds is None and (match := _ISO_DAYS.fullmatch(text)):
@@ -89,7 +89,7 @@ def parse_time(value: str) -> float:
     if seconds is None and (match := _DATE.fullmatch(text)):
         days = _days_of(match[1])
         seconds = None if days is None else _with_days(days, match[2])
-    if seconds is None:
+    if seconds is None or not seconds < _LONGEST:
         raise UserError(
             f"{value!r} is no time; write seconds (62.5) or a clock (00:01:02.5), from 0 on"
         )

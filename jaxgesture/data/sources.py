@@ -32,7 +32,8 @@ def _files_below(root: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def sound_beside(video: pathlib.Path) -> pathlib.Path | None:
     """A sound file of the same name beside a video; None where there is none."""
-    return next((f for s in SOUND_SUFFIXES if (f := video.with_suffix(s)).is_file()), None)
+    suffixes = [form for suffix in SOUND_SUFFIXES for form in (suffix, suffix.upper())]
+    return next((f for s in suffixes if (f := video.with_suffix(s)).is_file()), None)
 
 
 def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict[str, pathlib.Path]:
@@ -62,6 +63,16 @@ def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict
     return dict(sorted(named.items()))
 
 
+def signature(path: pathlib.Path) -> tuple[int, int]:
+    """Length and time of the last change of a file: others if it was written to.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
 def file_sha256(path: pathlib.Path) -> str:
     """The SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as stream:
@@ -74,6 +85,10 @@ def hashes(paths: dict[str, pathlib.Path], progress: bool) -> tuple[dict[str, st
 
     found: dict[str, str] = {}
     failed: dict[str, str] = {}
+    for name in [name for name in paths if not name.isprintable() or not _is_text(name)]:
+        shown = name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
+        failed[shown] = "its name is not readable text in UTF-8; rename it"
+        paths = {other: path for other, path in paths.items() if other != name}
 
     def one(path: pathlib.Path) -> str | OSError:
         try:
@@ -112,6 +127,14 @@ def digests(paths: Mapping[str, pathlib.Path | None]) -> dict[str, str]:
             except OSError:
                 found[name] = "unreadable"
     return found
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def last_seconds(validation: str | Sequence[str]) -> float | None:

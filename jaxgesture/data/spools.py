@@ -1,12 +1,14 @@
 """Jobs: parts of the work of making a dataset, each done once, in any process.
 
-A job gives clips. Its records go to a spool, a file of its own, because a clip can fail at its last
-frame, and what became of it goes to a small JSON file, written last and at once: a job with that
-file is done and is never done again.
+A job gives clips. Its records go to spools, files of its own for every split, because a clip can
+fail at its last frame, and what became of it goes to a small JSON file, written last and at once: a
+job with that file is done and is not done again. One that failed for a reason that may pass, in the
+system or by the death of its process, leaves no such file.
 """
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -17,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxgesture.core.errors import DataWarning, UserError
-from jaxgesture.data import clips, record_writer
+from jaxgesture.data import building, clips, record_writer
 from jaxgesture.data.clips import ClipData
 
 
@@ -59,7 +61,7 @@ class SpooledClip:
     """A clip whose records lie in a spool.
 
     Attributes:
-        offset: where in the spool its records begin, bytes.
+        offset: where in the spool of its split its records begin, bytes.
         lengths: of its records, bytes.
         sha256: of its records, see `record_writer.group_digest`.
     """
@@ -76,11 +78,18 @@ class SpooledClip:
     sha256: str
 
     def records(self, spool: pathlib.Path) -> Iterator[bytes]:
-        """The records."""
+        """The records.
+
+        Raises:
+            OSError: the spool is cut short.
+        """
         with spool.open("rb") as stream:
             stream.seek(self.offset)
             for length in self.lengths:
-                yield stream.read(length)
+                record = stream.read(length)
+                if len(record) != length:
+                    raise OSError(errno.EIO, "cut short", str(spool))
+                yield record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,9 +150,9 @@ class Spooler:
         """Without the encoder, which every process makes for itself."""
         return {"_folder": self._folder, "_settings": self._settings, "_encode": None}
 
-    def spool(self, number: int) -> pathlib.Path:
-        """The file of a job's records."""
-        return self._folder / f"{number:06d}.spool"
+    def spool(self, number: int, split: str) -> pathlib.Path:
+        """The file of a job's records of a split."""
+        return self._folder / f"{number:06d}.{split}.spool"
 
     def outcome(self, number: int) -> Outcome | None:
         """What became of a job; None if it is still to be done."""
@@ -157,9 +166,15 @@ class Spooler:
             found["warnings"],
         )
 
-    def give_up(self, number: int, job: Job, reason: str) -> Outcome:
-        """Leaves the outcome of a job that cannot be done."""
-        return self._write(number, Outcome([], [(job.name, reason)], []))
+    def groups(self) -> dict[str, int]:
+        """Clips of each split that the jobs before the first that is to be done have given."""
+        found: dict[str, int] = {}
+        number = 0
+        while (outcome := self.outcome(number)) is not None:
+            for clip in outcome.clips:
+                found[clip.split] = found.get(clip.split, 0) + 1
+            number += 1
+        return found
 
     def run(self, number: int, job: Job, progress: Callable[[int], Any] | None) -> Outcome:
         """Does a job, whose clips go in whole or not at all.
@@ -179,9 +194,8 @@ class Spooler:
         done: list[SpooledClip] = []
         skipped: list[tuple[str, str]] = []
         said: list[str] = []
-        # Another process that was left over may still write its own.
-        writing = self._folder / f"{number:06d}.{os.getpid()}.writing"
-        with writing.open("wb") as stream, heard(said):
+        may_pass = False
+        with _Spools(self, number) as spools, heard(said):
             found = job.clips()
             while True:
                 place = job.name
@@ -190,20 +204,23 @@ class Spooler:
                     if clip is None:
                         break
                     place = clip.place
-                    done.append(self._spool(stream, clip, progress))
-                except (UserError, OSError) as error:
-                    if record_writer.disk_is_full(error) or _is_below(error, self._folder):
+                    done.append(self._spool(spools.of(clip.split), clip, progress))
+                except Exception as error:
+                    if building.disk_is_full(error) or _is_below(error, self._folder):
                         raise
+                    # A decoder, librosa or NumPy can fail on one file in any way; the others go on.
+                    may_pass = may_pass or not isinstance(error, UserError)
                     skipped.append((place, _reason(error)))
-                    stream.seek(sum(sum(clip.lengths) for clip in done))
-                    stream.truncate()
-        writing.replace(self.spool(number))
-        return self._write(number, Outcome(done, skipped, list(dict.fromkeys(said))))
+                    spools.cut(done)
+            spools.keep()
+        outcome = Outcome(done, skipped, list(dict.fromkeys(said)))
+        if not may_pass:
+            self._write(number, outcome)
+        return outcome
 
     def _spool(
         self, stream: Any, clip: ClipData, progress: Callable[[int], Any] | None
     ) -> SpooledClip:
-        assert self._encode is not None
         offset, lengths = stream.tell(), []
 
         def written() -> Iterator[bytes]:
@@ -216,7 +233,6 @@ class Spooler:
                     progress(1)
 
         digest = record_writer.group_digest(written())
-        stream.flush()
         places = clip.placed_boxes()[: len(lengths)]
         return SpooledClip(
             id=clip.id,
@@ -231,13 +247,48 @@ class Spooler:
             sha256=digest,
         )
 
-    def _write(self, number: int, outcome: Outcome) -> Outcome:
+    def _write(self, number: int, outcome: Outcome) -> None:
         path = self._folder / f"{number:06d}.json"
         writing = self._folder / f"{number:06d}.{os.getpid()}.json.writing"
         text = json.dumps(dataclasses.asdict(outcome), ensure_ascii=False)
         writing.write_text(text, encoding="utf-8")
         writing.replace(path)
-        return outcome
+
+
+class _Spools:
+    """The open spools of a job, a file for each split."""
+
+    def __init__(self, spooler: Spooler, number: int):
+        self._spooler, self._number = spooler, number
+        self._streams: dict[str, Any] = {}
+
+    def __enter__(self) -> "_Spools":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def of(self, split: str) -> Any:
+        """The spool of a split, open for writing."""
+        if split not in self._streams:
+            path = self._spooler.spool(self._number, split)
+            # Another process that was left over may still write its own.
+            self._streams[split] = path.with_suffix(f".{os.getpid()}.writing").open("wb")
+        return self._streams[split]
+
+    def cut(self, done: list[SpooledClip]) -> None:
+        """Takes back what was written of a clip that failed."""
+        for split, stream in self._streams.items():
+            stream.seek(sum(sum(clip.lengths) for clip in done if clip.split == split))
+            stream.truncate()
+
+    def keep(self) -> None:
+        """Gives the spools their names, when they are on the disk."""
+        for split, stream in self._streams.items():
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.replace(stream.name, self._spooler.spool(self._number, split))
 
 
 def _is_below(error: Exception, folder: pathlib.Path) -> bool:
@@ -246,6 +297,9 @@ def _is_below(error: Exception, folder: pathlib.Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename} cannot be read: {error.strerror}"
-    return str(error)
+    text = " ".join(str(error).split())[:200]
+    return f"it cannot be worked with ({type(error).__name__}: {text}); convert it to MP4 first"

@@ -20,6 +20,10 @@ from jaxgesture.data.spools import Job, Outcome, Spooler
 # Outcomes that may wait for their turn, for each process: spools on the disk.
 _AHEAD = 4
 _POLL = 0.2
+_KILLED = (
+    "the process that read it was killed, because the file is broken or the memory was full; to "
+    "try again, delete the dataset and prepare it with fewer --workers"
+)
 
 # In a worker process: what does the jobs, and the counter of frames.
 _spooler: Spooler | None = None
@@ -109,8 +113,8 @@ class _Pool:
         """Raises `UserError` if no process has ever begun."""
         if not self._begun.value:
             raise UserError(
-                "worker processes cannot start: put the call below `if __name__ == "
-                '"__main__":` of a script, or use workers=0'
+                "worker processes end as they start: the memory may be full, fewer --workers need "
+                'less; a script of yours must call this below `if __name__ == "__main__":`'
             )
 
     def restart(self) -> None:
@@ -174,12 +178,7 @@ def outcomes(
                     if spooler.outcome(other) is None:
                         waiting[other] = pool.submit(other, jobs[other])
                 waiting = {n: f for n, f in waiting.items() if spooler.outcome(n) is None}
-                yield done or spooler.give_up(
-                    number,
-                    job,
-                    "the process that read it was killed; the file may be broken, or the memory "
-                    "full (fewer --workers need less)",
-                )
+                yield done or Outcome([], [(job.name, _KILLED)], [])
     finally:
         if pool is not None:
             pool.stop()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import frame_writer, record_writer, spools
+from jaxgesture.data import building, frame_writer, record_writer, spools
 from jaxgesture.data.clips import ClipData
 from jaxgesture.data.datasets import FrameDataset, write_frames
 
@@ -43,6 +43,10 @@ class Made:
             audio = rng.normal(size=(frames, 35)).astype(np.float32)
             if self.fault == "crash" and split == "validation":
                 os._exit(7)
+            if self.fault == "network":
+                raise OSError(errno.EIO, "Input/output error", f"share/{self.name}")
+            if self.fault == "bug":
+                raise ZeroDivisionError("in a decoder")
             if self.fault == "refuse" and split == "validation":
                 raise UserError("it is broken")
             yield ClipData(f"{self.number}-{split}", split, images, audio, source=self.name)
@@ -143,20 +147,82 @@ class Stops:
         yield
 
 
-def test_other_arguments_or_versions_begin_anew(whole, tmp_path, monkeypatch):
+def test_other_arguments_or_versions_are_told(whole, tmp_path, monkeypatch):
     out, log = tmp_path / "set", tmp_path / "log"
     with pytest.raises(KeyboardInterrupt):
         _write(out, [*_jobs()[:6], Stops()])
-    again = _write(out, _jobs(log), arguments={"by": "you"})
-    assert len(log.read_text().split()) == 7
-    assert again.sha256 == whole.sha256
-    out, log = tmp_path / "other", tmp_path / "log2"
+    with pytest.raises(
+        UserError, match="set.partial holds the beginning of .* with other by; to go"
+    ):
+        _write(out, _jobs(), arguments={"by": "you"})
+    real = building.versions()
+    with monkeypatch.context() as patch:
+        patch.setattr(building, "versions", lambda: {**real, "pillow": "0.1"})
+        with pytest.raises(UserError, match="made with other pillow version; to go on"):
+            _write(out, _jobs())
+    assert _write(out, _jobs(log)).sha256 == whole.sha256
+    assert log.read_text().split() == ["6"]
+
+
+def test_what_is_nobodys_stays(tmp_path):
+    partial = tmp_path / "set.partial"
+    partial.mkdir()
+    (partial / "thesis.doc").write_text("mine")
+    with pytest.raises(UserError, match="set.partial holds thesis.doc and is needed"):
+        _write(tmp_path / "set", _jobs())
+    assert (partial / "thesis.doc").read_text() == "mine"
+
+
+def test_links_and_empty_folders_as_the_place(whole, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk", target_is_directory=True)
+    made = _write(tmp_path / "link", _jobs())
+    assert _bytes(tmp_path / "disk") == _bytes(whole.directory) and made.sha256 == whole.sha256
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["disk", "link"]
+
+
+def test_second_process_does_not_touch_what_the_first_has_made(tmp_path, monkeypatch):
+    """It comes between the last look and the rename."""
+    replace = os.replace
+    caught = []
+
+    def late(source, target):
+        if str(source).endswith("set.partial"):
+            with pytest.raises(UserError) as error:
+                _write(tmp_path / "set", _jobs())
+            caught.append(str(error.value))
+        replace(source, target)
+
+    monkeypatch.setattr(building.os, "replace", late)
+    made = _write(tmp_path / "set", _jobs())
+    assert "another process is writing" in caught[0] and len(made.clips()) == 14
+
+
+def test_spool_that_was_cut_short_is_made_again(whole, tmp_path):
+    out, log = tmp_path / "set", tmp_path / "log"
     with pytest.raises(KeyboardInterrupt):
-        _write(out, [*_jobs()[:6], Stops()])
-    real = record_writer.versions()
-    monkeypatch.setattr(record_writer, "versions", lambda: {**real, "pillow": "0.1"})
-    _write(out, _jobs(log))
-    assert len(log.read_text().split()) == 7
+        _write(out, [*_jobs()[:6], Stops()], shard_bytes=10**9)
+    spool = tmp_path / "set.partial" / "jobs" / "000003.train.spool"
+    spool.write_bytes(spool.read_bytes()[:-5])
+    again = _write(out, _jobs(log))
+    assert again.sha256 == whole.sha256 and _bytes(out) == _bytes(whole.directory)
+    assert log.read_text().split() == ["3", "6"]
+
+
+def test_what_may_pass_is_tried_again(whole, tmp_path):
+    failed = {}
+    faulty = [*_jobs()[:2], Made(2, fault="network"), *_jobs()[3:6], Stops()]
+    with pytest.raises(KeyboardInterrupt):
+        _write(tmp_path / "set", faulty, on_error=failed.__setitem__)
+    assert failed == {"2.mp4": "share/2.mp4 cannot be read: Input/output error"}
+    assert _write(tmp_path / "set", _jobs()).sha256 == whole.sha256
+
+
+def test_any_error_of_one_job_costs_one_job(tmp_path):
+    failed = {}
+    _write(tmp_path / "set", [Made(0), Made(1, fault="bug")], on_error=failed.__setitem__)
+    assert failed["1.mp4"].startswith("it cannot be worked with (ZeroDivisionError: ")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -219,7 +285,7 @@ def test_kill_in_the_middle(whole, tmp_path, first, second):
 def test_two_processes_do_not_write_one_dataset(tmp_path):
     arguments = frame_writer.frame_settings(SIZE, 25.0, 35, "png", 95)
     with (
-        record_writer.building(tmp_path / "set", arguments),
+        building.building(tmp_path / "set", arguments),
         pytest.raises(UserError, match="another process is writing .*set.partial; wait for it"),
     ):
         _write(tmp_path / "set", _jobs())
@@ -260,4 +326,4 @@ def test_script_without_a_guard_is_told(tmp_path):
         f"t._write({str(tmp_path / 'set')!r}, t._jobs(), workers=1)\n"
     )
     found = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert found.returncode and "put the call below `if __name__ ==" in found.stderr
+    assert found.returncode and "must call this below `if __name__ ==" in found.stderr

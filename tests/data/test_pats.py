@@ -139,8 +139,10 @@ def test_right_part_in_time_and_place(everything):
 
 def test_what_is_left_out_is_listed(everything):
     report, folder = everything
-    gone = "no video has _gone-video as or in its name; 2 intervals of oliver left out"
-    other = "no video has another-daily-piece as or in its name; 1 interval of jon left out"
+    gone = "no video is called _gone-video or has it in [brackets]; 2 intervals of oliver left out"
+    other = (
+        "no video is called another-daily-piece or has it in [brackets]; 1 interval of jon left out"
+    )
     assert report.skipped == {
         GONE: gone,
         ELSEWHERE: other,
@@ -263,12 +265,12 @@ def test_crops_as_text_and_as_file(tmp_path):
     for text in ("seth=1", "seth=-0.1", "seth=nan", "seth=middle", "=left", "seth=left,jon"):
         with pytest.raises(UserError, match="is not understood; give the left edge"):
             pats.read_crops(text)
-    with pytest.raises(UserError, match="nowhere.csv cannot be read"):
+    with pytest.raises(UserError, match="nowhere.csv' is neither a CSV file nor rules"):
         pats.read_crops("nowhere.csv")
 
 
 def test_nothing_usable(videos, tmp_path):
-    with pytest.raises(UserError, match="no interval of .* is usable.*_gone-video as or in its na"):
+    with pytest.raises(UserError, match="no interval of .* is usable.*_gone-video or has it in"):
         _prepare(tmp_path, videos, ROWS[5:7])
     lost = [_row(i, "seth", "0", "1", link=f"http://x.org/{i}") for i in range(9)]
     with pytest.raises(UserError, match=r"\(list.csv line 11: interval 108: 'soon'.*and 5 more\)"):
