@@ -3,12 +3,16 @@
 Try:
   jaxgesture convert animation --source=model.pt --out=models/released
   jaxgesture convert animation --source=runs/stage1 --out=stage1.pt --to=torch
+  jaxgesture convert motion --source=checkpoint.pt --out=models/s2g
   jaxgesture convert vgg19 --source=vgg19-dcbb9e9d.pth --out=vgg19.npz
 
 animation   the base model (arXiv 2409.17674). --source is a weight file (.pt, .pth, .tar, .ckpt,
             .bin, .npz, .safetensors), a workdir of stage 1, or an exported folder. --out becomes an
             exported folder, which generate, extract and evaluate take; with --to=torch a weight
             file with the released names, .npz and .safetensors included.
+motion      the motion model, likewise: stage 2, or a checkpoint of S2G-MDDiffusion, whose average
+            is taken; what else it holds is not read. A weight file does not say to which base model
+            and to which audio features a motion model belongs; a folder does.
 vgg16, vgg19, alexnet, lpips_alex, lpips_vgg
             the networks that judge. --source is the published file, --out a weight file with what
             is used of it. As .npz it can be read where PyTorch is not installed.
@@ -19,7 +23,8 @@ Reading and writing PyTorch's files needs PyTorch: pip install torch.
 """
 
 import pathlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from absl import flags as absl_flags
@@ -29,11 +34,10 @@ from jaxgesture.core.config import nearest
 from jaxgesture.core.errors import UserError
 
 if TYPE_CHECKING:
-    from jaxgesture.animation.model import Animation
     from jaxgesture.core.types import NumpyBatch
 
-ANIMATION = "animation"
-SUBJECTS = (ANIMATION, "vgg16", "vgg19", "alexnet", "lpips_alex", "lpips_vgg")
+ANIMATION, MOTION = "animation", "motion"
+SUBJECTS = (ANIMATION, MOTION, "vgg16", "vgg19", "alexnet", "lpips_alex", "lpips_vgg")
 TARGETS = ("jax", "torch")
 FLAGS = flags.new()
 absl_flags.DEFINE_string("subject", None, "what to convert", flag_values=FLAGS)
@@ -43,8 +47,8 @@ absl_flags.DEFINE_string(
 absl_flags.DEFINE_string("out", None, "folder to write, or file with --to=torch", flag_values=FLAGS)
 absl_flags.DEFINE_string("to", "jax", "jax or torch", flag_values=FLAGS)
 absl_flags.DEFINE_string(
-    "preset", "paper", "sizes of a weight file: paper, or a folder with a model of the same sizes",
-    flag_values=FLAGS,
+    "preset", None, "sizes of a weight file: paper, for motion also s2g, or a folder with a model "
+    "of the same sizes; by default those of the published weights", flag_values=FLAGS,
 )  # fmt: skip
 
 
@@ -54,26 +58,60 @@ def run() -> None:
     out = pathlib.Path(flags.required(FLAGS, "out", "name what to write")).expanduser()
     if FLAGS.to not in TARGETS:
         raise UserError(f"--to={FLAGS.to} is not known; {nearest(FLAGS.to, TARGETS)}")
-    if FLAGS.subject == ANIMATION:
-        _animation(source, out, to_torch=FLAGS.to == "torch")
+    if FLAGS.subject in (ANIMATION, MOTION):
+        _model(FLAGS.subject, source, out, to_torch=FLAGS.to == "torch")
     else:
         _judge(FLAGS.subject, source, out)
 
 
-def _animation(source: str, out: pathlib.Path, to_torch: bool) -> None:
+class _Kind(NamedTuple):
+    """What the command knows of a kind of model.
+
+    Attributes:
+      presets: names of its sizes.
+      published: the one of them that the published weights have.
+      load: (place, sizes) -> model.
+      state_dict: its arrays by their names in PyTorch.
+      about: what an exported folder says of it beside its weights.
+    """
+
+    presets: Iterable[str]
+    published: str
+    load: Callable[..., Any]
+    state_dict: "Callable[[Any], NumpyBatch]"
+    about: Callable[[Any], tuple]
+
+
+def _kind(subject: str) -> _Kind:
+    if subject == ANIMATION:
+        from jaxgesture.animation.model import PRESETS, load_animation
+
+        return _Kind(PRESETS, "paper", load_animation, lambda m: m.state_dict(), lambda m: ())
+    from jaxgesture.convert.motion import to_torch
+    from jaxgesture.motion.model import PRESETS as SIZES
+    from jaxgesture.motion.model import load_motion
+
+    return _Kind(
+        SIZES, "s2g", load_motion, lambda m: to_torch(m.variables),
+        lambda m: (m.animation_sha256, m.features),
+    )  # fmt: skip
+
+
+def _model(subject: str, source: str, out: pathlib.Path, to_torch: bool) -> None:
     _check_place(out, to_torch)
-    from jaxgesture.animation.model import PRESETS, load_animation
     from jaxgesture.core import tree
 
-    sizes = FLAGS.preset
-    if sizes not in PRESETS and pathlib.Path(sizes).expanduser().is_dir():
-        sizes = load_animation(sizes).config
-    animation = load_animation(source, sizes)
-    arrays = animation.state_dict()
-    written = _write_file(arrays, out) if to_torch else _write_folder(animation, arrays, out)
-    count = tree.format_count(tree.count(animation.variables["params"]))
+    kind = _kind(subject)
+    sizes = FLAGS.preset or kind.published
+    if sizes not in kind.presets and pathlib.Path(sizes).expanduser().is_dir():
+        sizes = kind.load(sizes).config
+    model = kind.load(source, sizes)
+    arrays = kind.state_dict(model)
+    written = _write_file(arrays, out) if to_torch else _write_folder(kind, model, arrays, out)
+    count = tree.format_count(tree.count(model.variables["params"]))
     print(
-        f"{source}: {len(arrays)} tensors, {count} parameters, sha256 {animation.sha256}\n"
+        f"{source}: {len(arrays)} tensors, {count} parameters, "
+        f"sha256 {tree.sha256(model.variables)}\n"
         f"{out}: {'written' if written else 'kept, it holds the same already'}"
     )
 
@@ -107,19 +145,18 @@ def _check_place(out: pathlib.Path, to_torch: bool) -> None:
         raise UserError(f"--out={out} names a weight file; name a folder, or add --to=torch")
 
 
-def _write_folder(animation: "Animation", arrays: "NumpyBatch", out: pathlib.Path) -> bool:
+def _write_folder(kind: _Kind, model: Any, arrays: "NumpyBatch", out: pathlib.Path) -> bool:
     """Exports a model; returns False where the folder holds the same."""
-    from jaxgesture.animation.model import load_animation
-
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         try:
-            there = load_animation(out)
+            there = kind.load(out)
         except UserError as error:
             raise _occupied(out) from error
-        if there.config != animation.config or not _same(there.state_dict(), arrays):
+        same = there.config == model.config and kind.about(there) == kind.about(model)
+        if not same or not _same(kind.state_dict(there), arrays):
             raise _occupied(out)
         return False
-    animation.save(out)
+    model.save(out)
     return True
 
 
