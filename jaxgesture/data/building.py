@@ -138,7 +138,7 @@ def _is_begun(partial: pathlib.Path) -> bool:
     """Whether something is there to go on with."""
     journal = partial / JOURNAL
     written = journal.is_file() and journal.stat().st_size > 0
-    return written or any(partial.glob(f"{JOBS}/*.json"))
+    return written or any(partial.glob(f"{JOBS}/*.spool"))
 
 
 def _empty(folder: pathlib.Path) -> None:

@@ -287,6 +287,9 @@ class _Spools:
         """Gives the spools their names, when they are on the disk."""
         for split, stream in self._streams.items():
             stream.flush()
+            if not stream.tell():
+                os.unlink(stream.name)  # its clips have failed
+                continue
             os.fsync(stream.fileno())
             os.replace(stream.name, self._spooler.spool(self._number, split))
 
