@@ -60,6 +60,12 @@ _RENAMED = {
     ".weight_g": ".parametrizations.weight.original0",
     ".weight_v": ".parametrizations.weight.original1",
 }
+# What the configuration decides besides the shapes of the weights.
+_SETTINGS = (
+    "conv_stride", "do_stable_layer_norm", "feat_extract_activation", "feat_extract_norm",
+    "hidden_act", "layer_norm_eps", "max_bucket_distance", "num_attention_heads",
+    "num_conv_pos_embedding_groups",
+)  # fmt: skip
 _SHOWN = 3  # names in a message
 
 
@@ -75,8 +81,8 @@ class WavLM:
     Without that file it is if config.json's `feat_extract_norm` is "layer", as for WavLM-Large.
 
     Attributes:
-        name: "wavlm-1059:" and the first 12 digits of the SHA-256 of the weight file; ":raw" behind
-            if the sound is not normalised.
+        name: "wavlm-1059:" and the first 12 digits of the SHA-256 of the weight file and of what the
+            configuration decides besides shapes; ":raw" behind if the sound is not normalised.
         size: columns.
         folder: the model's folder, absolute.
         normalise: whether the sound is normalised.
@@ -108,8 +114,11 @@ class WavLM:
         self.normalise = _normalises(self.folder, model.config.feat_extract_norm)
         self.size = int(model.config.hidden_size) + audio.AUDIO_SIZE
         with weights.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        self.name = f"wavlm-{self.size}:{digest[:12]}{'' if self.normalise else ':raw'}"
+            digest = hashlib.file_digest(stream, "sha256")
+        settings = {key: getattr(model.config, key) for key in _SETTINGS}
+        digest.update(json.dumps(settings, sort_keys=True).encode())
+        self.name = f"wavlm-{self.size}:{digest.hexdigest()[:12]}"
+        self.name += "" if self.normalise else ":raw"
 
     def features(
         self, samples: Float[np.ndarray, "n"], sample_rate: int, frames: int

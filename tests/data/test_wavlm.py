@@ -208,6 +208,12 @@ def test_a_long_clip_in_windows(original, monkeypatch):
     assert np.linalg.norm(joined - single, axis=1).mean() < shifted / 30
 
 
+def test_name_covers_what_shapes_do_not_show(folder):
+    before = WavLM(folder).name
+    edit(folder / "config.json", layer_norm_eps=0.1)
+    assert WavLM(folder).name != before
+
+
 def test_normalising_is_the_preprocessors(folder):
     samples = noise(8000)
     settings = folder / "preprocessor_config.json"
