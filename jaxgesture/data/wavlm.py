@@ -81,7 +81,7 @@ class WavLM:
     Without that file it is if config.json's `feat_extract_norm` is "layer", as for WavLM-Large.
 
     Attributes:
-        name: "wavlm-1059:" and the first 12 digits of the SHA-256 of the weight file and of what the
+        name: "wavlm-1059:" and 12 digits of the SHA-256 of the weight file and of what the
             configuration decides besides shapes; ":raw" behind if the sound is not normalised.
         size: columns.
         folder: the model's folder, absolute.

