@@ -85,9 +85,9 @@ def hashes(paths: dict[str, pathlib.Path], progress: bool) -> tuple[dict[str, st
 
     found: dict[str, str] = {}
     failed: dict[str, str] = {}
-    for name in [name for name in paths if not name.isprintable() or not _is_text(name)]:
+    for name in [name for name in paths if not _is_text(name)]:
         shown = name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
-        failed[shown] = "its name is not readable text in UTF-8; rename it"
+        failed[shown] = "its name is no text in UTF-8; rename it"
         paths = {other: path for other, path in paths.items() if other != name}
 
     def one(path: pathlib.Path) -> str | OSError:

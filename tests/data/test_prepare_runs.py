@@ -86,11 +86,13 @@ def test_the_command_killed_and_given_again(videos, whole, tmp_path, first, seco
 def test_name_that_is_no_text_is_listed(videos, tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
-    shutil.copy(videos / "0.mp4", folder / "good.mp4")
+    good = ["good.mp4", "no\u00a0break \u200d.mp4"]
+    for name in good:
+        shutil.copy(videos / "0.mp4", folder / name)
     bad = os.fsencode(folder) + b"/caf\xe9.mp4"
     pathlib.Path(os.fsdecode(bad)).write_bytes((videos / "1.mp4").read_bytes())
     report = prepare_folder(folder, tmp_path / "set", **SETTINGS)
-    assert report.used == ["good.mp4"]
+    assert report.used == good
     ((name, reason),) = report.skipped.items()
     assert name.startswith("caf") and "rename it" in reason
     "\n".join(report.lines()).encode()
