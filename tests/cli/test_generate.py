@@ -1,0 +1,190 @@
+"""The command: several at once, failures, what is kept, formats, and the record beside a video."""
+
+import json
+import shlex
+import warnings
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from cli import calling
+from PIL import Image
+
+SIZE = 64
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """The commands set how warnings are shown; that must not outlive a test."""
+    with warnings.catch_warnings():
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        yield
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    from generation.models import make_animation, make_motion
+
+    folder = tmp_path_factory.mktemp("files")
+    animation = make_animation()
+    animation.save(folder / "animation")
+    make_motion(animation.sha256).save(folder / "motion")
+    rng = np.random.default_rng(0)
+    (folder / "sounds").mkdir()
+    for name, seconds in (("a", 1.0), ("b", 1.8), ("c", 0.4)):
+        speech = 0.2 * rng.standard_normal(round(16000 * seconds)).cumsum() / 100
+        soundfile.write(folder / "sounds" / f"{name}.wav", np.clip(speech, -1, 1), 16000)
+    for name in ("me", "you"):
+        pixels = np.kron(rng.integers(0, 255, (8, 8, 3)), np.ones((9, 9, 1)))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def generate(files, capsys):
+    """Runs the command with the models; returns its status and what it printed."""
+
+    def run(image, audio, *more):
+        status = calling.call(
+            "generate", f"--image={image}", f"--audio={audio}", f"--animation={files}/animation",
+            f"--motion={files}/motion", "--candidates=2", "--steps=2", *more,
+        )  # fmt: skip
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def frames_of(path) -> int:
+    return len(pictures_of(path))
+
+
+def pictures_of(path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([f.to_ndarray(format="gray") for f in container.decode(video=0)])
+
+
+def test_several_with_one_that_fails(generate, files, tmp_path):
+    (tmp_path / "bad.wav").write_text("no sound")
+    sounds = f"{files}/sounds,{tmp_path}/bad.wav,{tmp_path}/none.wav"
+    call = (f"{files}/me.png", sounds, f"--out={tmp_path}/v")
+    status, out, err = generate(*call)
+    assert status == 1
+    assert "jaxgesture: error: 2 of 5 failed, see above; the same command" in err
+    assert f"{tmp_path}/v/bad.mp4: error: {tmp_path}/bad.wav is not a readable audio file" in err
+    assert f"{tmp_path}/none.wav does not exist; check the path" in err
+    # Progress: frames a second, and the time left.
+    assert "frame/s" in err and "<00:0" in err
+    counts = {"a": 25, "b": 45, "c": 10}
+    for name, frames in counts.items():
+        assert f"{tmp_path}/v/{name}.mp4: {frames} frames (features" in out
+        assert frames_of(tmp_path / f"v/{name}.mp4") == frames
+    names = sorted(path.name for path in (tmp_path / "v").iterdir())
+    assert names == sorted(f"{n}.mp4{s}" for n in counts for s in ("", ".json"))
+
+    # The same command makes what is missing, and keeps the rest.
+    soundfile.write(tmp_path / "bad.wav", 0.1 * np.sin(np.arange(8000)), 16000)
+    times = {n: (tmp_path / f"v/{n}.mp4").stat().st_mtime_ns for n in counts}
+    (tmp_path / "v/c.mp4").unlink()
+    status, out, err = generate(*call)
+    assert status == 1 and "1 of 5 failed" in err
+    assert out.count("kept, it was made by the same command") == 2
+    assert f"{tmp_path}/v/bad.mp4: 13 frames" in out and f"{tmp_path}/v/c.mp4: 10 frames" in out
+    assert all((tmp_path / f"v/{n}.mp4").stat().st_mtime_ns == times[n] for n in "ab")
+
+
+def test_the_record_makes_it_again(generate, files, tmp_path, capsys):
+    out = tmp_path / "me.mp4"
+    more = (f"--out={out}", "--seed=5", f"--motion_out={tmp_path}/me.npy")
+    assert generate(f"{files}/me.png", f"{files}/sounds/c.wav", *more)[0] == 0
+    motion = (tmp_path / "me.npy").read_bytes()
+    record = json.loads((tmp_path / "me.mp4.json").read_text())
+    made_from = record["made_from"]
+    hashes = [made_from[f"{n}_sha256"] for n in ("image", "audio", "animation", "motion")]
+    assert all(len(text) == 64 for text in hashes) and len(set(hashes)) == 4
+    assert (made_from["seed"], made_from["steps"], made_from["sampler"]) == (5, 2, "ddim")
+    assert (record["frames"], record["fps"], record["size"]) == (10, 25, SIZE)
+    assert record["versions"]["jax"] and set(record["seconds"]) >= {"motion", "encode"}
+    first = pictures_of(out)
+    out.unlink()
+    assert calling.call(*shlex.split(record["command"])[1:]) == 0
+    assert (tmp_path / "me.npy").read_bytes() == motion
+    # The encoder's threads may choose otherwise; the motion is the same to the last bit.
+    assert np.abs(pictures_of(out).astype(int) - first).mean() < 0.5
+    assert json.loads((tmp_path / "me.mp4.json").read_text())["made_from"] == made_from
+
+
+def test_nothing_of_other_making_is_replaced(generate, files, tmp_path):
+    out = tmp_path / "me.mp4"
+    call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={out}")
+    out.write_bytes(b"mine")
+    status, _, err = generate(*call)
+    assert status == 1 and "no me.mp4.json says how it was made; choose another --out" in err
+    assert out.read_bytes() == b"mine"
+    assert generate(*call, "--overwrite")[0] == 0
+    made = out.read_bytes()
+    assert "kept" in generate(*call)[1]
+    for more, message in (
+        (["--seed=1"], "seed was 0, now 1"),
+        (["--sampler=dpm++2m", "--eta=0.5"], "eta was 1.0, now 0.5; sampler was ddim, now dpm++2m"),
+    ):
+        status, _, err = generate(*call, *more)
+        assert status == 1 and message in err and out.read_bytes() == made
+    status, _, err = generate(f"{files}/you.png", *call[1:])
+    assert status == 1 and "image_sha256 was" in err
+    out.write_bytes(made + b"more")
+    status, _, err = generate(*call)
+    assert status == 1 and "its content is no longer what was written" in err
+    assert generate(*call, "--overwrite")[0] == 0 and "kept" in generate(*call)[1]
+
+
+def test_preview_is_the_beginning(generate, files, tmp_path):
+    images = f"{files}/me.png,{files}/you.png"
+    call = (images, f"{files}/sounds/b.wav", f"--out={tmp_path}/v")
+    assert generate(*call, "--preview=0.6", "--format=webm")[0] == 0
+    for name in ("me", "you"):
+        whole, part = tmp_path / f"v/{name}.webm", tmp_path / f"v/{name}.preview.webm"
+        assert (frames_of(part), frames_of(whole)) == (15, 45)
+        assert part.stat().st_mtime_ns < whole.stat().st_mtime_ns
+        with av.open(str(part)) as container:
+            samples = sum(frame.samples for frame in container.decode(audio=0))
+        assert abs(samples / 16000 - 0.6) < 0.05 or abs(samples / 48000 - 0.6) < 0.05
+        same = pictures_of(whole)[:15].astype(int) - pictures_of(part)
+        assert np.abs(same).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--sampler=heun", "choose one of ddim, ddpm, dpm++2m"),
+        ("--eta=2", "choose 0 (no noise) to 1"),
+        ("--selection=middle", "choose one of last, first"),
+        ("--together=0", "choose 1 or more recordings"),
+        ("--batch=0", "choose 1 or more"),
+        ("--steps=0", "choose 1 to 1000"),
+        ("--guidance=nan", "choose a finite number"),
+        ("--format=gif", "there is none such"),
+        ("--preview=0", "at least 0.04 s"),
+        ("--seed=-1", "choose 0 to"),
+    ],
+)
+def test_values_out_of_range(generate, files, tmp_path, flag, message):
+    status, _, err = generate(
+        f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={tmp_path}/v", flag
+    )
+    assert status == 1 and message in err and not (tmp_path / "v").exists()
+    assert err.splitlines()[-1].startswith("jaxgesture: error: ")
+
+
+def test_samplers_differ(generate, files, tmp_path):
+    found = []
+    for number, more in enumerate((["--sampler=dpm++2m"], ["--eta=0"], ["--guidance=0"], [])):
+        more = [*more, "--steps=3"]  # in two steps, DPM-Solver++ is DDIM without noise
+        out = f"--out={tmp_path}/{number}.npz"
+        assert generate(f"{files}/me.png", f"{files}/sounds/c.wav", out, *more)[0] == 0
+        with np.load(tmp_path / f"{number}.npz") as arrays:
+            found.append(arrays["motion"])
+    for i in range(4):
+        assert found[i].shape == (10, 147)
+        assert all(np.abs(found[i] - found[j]).max() > 1e-5 for j in range(i))
