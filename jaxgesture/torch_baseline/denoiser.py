@@ -109,14 +109,11 @@ class Attention(nn.Module):
         return self._attend(q, k, F.linear(plain, weights[1], biases[1]))
 
     def cross(
-        self,
-        queries: Float[Tensor, "b t c"],
-        keys: Float[Tensor, "b s c"],
-        values: Float[Tensor, "b s c"],
+        self, turned: Float[Tensor, "b t c"], keys: Float[Tensor, "b s c"], memory: Tensor
     ) -> Float[Tensor, "b t c"]:
-        """Attention of tokens to a memory, whose turned copy makes the keys."""
+        """Attention to a memory, whose turned copy makes the keys."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        inputs = zip((queries, keys, values), weights, biases, strict=True)
+        inputs = zip((turned, keys, memory), weights, biases, strict=True)
         return self._attend(*(F.linear(x, w, b) for x, w, b in inputs))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -194,16 +191,16 @@ class DecoderLayer(nn.Module):
 
 
 class DecoderStack(nn.Module):
-    """The decoder layers, where the state dict has them."""
+    """The decoder layers, one after the other, where the state dict has them."""
 
     def __init__(self, config: MotionConfig, rotary: Rotary):
         super().__init__()
         self.stack = nn.ModuleList(DecoderLayer(config, rotary) for _ in range(config.layers))
 
-    def forward(self, x: Tensor, keys: Tensor, memory: Tensor, condition: Tensor) -> Tensor:
-        """Returns the tokens after the last layer."""
+    def forward(self, x: Tensor, *rest: Tensor) -> Tensor:
+        """Returns the tokens after the last layer; see `DecoderLayer`."""
         for layer in self.stack:
-            x = layer(x, keys, memory, condition)
+            x = layer(x, *rest)
         return x
 
 
@@ -301,20 +298,16 @@ class Denoiser(nn.Module):
         history_mask: Bool[Tensor, " b"] | None = None,
         keep: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Predicts the clean motion.
+        """Predicts the clean motion, float32 and not clipped.
 
         Args:
           x_t: noised motion of whole segments.
           t: diffusion step of each example, 0 to 999.
           audio: normalised audio features, a row a frame.
           source_feature: motion feature of the source image.
-          history: motion before the segment; None uses the learned null history for all.
-          history_mask: False where an example uses the null history instead; None is all True.
-          keep: False where an example's audio is replaced by the learned null condition; None is
-            all True.
-
-        Returns:
-          the prediction, float32, not clipped.
+          history: motion before the segment; None is the learned null history for all.
+          history_mask: False where an example gets the null history; None is all True.
+          keep: False where an example gets the null condition for its audio; None is all True.
         """
         code = self.encode_audio(audio)
         return self.denoise(x_t, t, code, source_feature, history, history_mask, keep)
@@ -327,24 +320,6 @@ def alphas_cumprod() -> Float[Tensor, " n"]:
     betas = (1 - f[1:] / f[:-1]).clamp(0, 0.999).float()
     # The product in float64, rounded at the end.
     return (1 - betas).double().cumprod(0).float()
-
-
-def q_sample(
-    x: Float[Tensor, "b t d"],
-    t: Int[Tensor, " b"],
-    noise: Float[Tensor, "b t d"],
-    abar: Float[Tensor, " n"],
-) -> Float[Tensor, "b t d"]:
-    """The clean motion `x` after diffusion step `t` with standard normal noise.
-
-    Args:
-      x: clean motion.
-      t: 0 to 999.
-      noise: like `x`.
-      abar: `alphas_cumprod()` on the device and in the type of `x`.
-    """
-    kept = abar[t][:, None, None]
-    return torch.addcmul(kept.sqrt() * x, (1 - kept).sqrt(), noise)
 
 
 def guided(
@@ -369,12 +344,9 @@ def guided(
     Returns:
       (x_t, t) -> the guided prediction, for a batch of b.
     """
-
-    def twice(x: Tensor | None) -> Tensor | None:
-        return None if x is None else torch.cat((x, x))
-
     both = AudioCode(*(torch.cat((x, x)) for x in code))
-    rest = [twice(x) for x in (source_feature, history, history_mask)]
+    rest = (source_feature, history, history_mask)
+    rest = [None if x is None else torch.cat((x, x)) for x in rest]
     size = len(source_feature)
     keep = torch.arange(2 * size, device=source_feature.device) < size
 
@@ -398,14 +370,11 @@ def ddim(
     """Samples with DDIM (arXiv 2010.02502) from a network that predicts the clean motion.
 
     Args:
-      predict: (x_t, t) -> clean motion; clipped to [-1, 1] here.
+      predict: (x_t, t) -> clean motion; clipped to [-1, 1] here, as is the sample.
       start: standard normal noise.
       steps: 1 to 1000.
       eta: 0 is deterministic given the start, 1 is ancestral sampling.
       noise: step index -> standard normal noise like `start`; by default drawn.
-
-    Returns:
-      the clean sample in [-1, 1].
     """
     visited = np.linspace(-1, DIFFUSION_STEPS - 1, steps + 1).astype(np.int64)[::-1]
     abar = np.append(alphas_cumprod().double().numpy(), 1.0)[visited]

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from jaxgesture.motion.losses import MotionLossConfig
 from jaxgesture.torch_baseline.blocks import at_least_float32
-from jaxgesture.torch_baseline.denoiser import DIFFUSION_STEPS, Denoiser, alphas_cumprod, q_sample
+from jaxgesture.torch_baseline.denoiser import DIFFUSION_STEPS, Denoiser, alphas_cumprod
 from jaxgesture.torch_baseline.step import clip_by_global_norm
 
 
@@ -96,6 +96,20 @@ class Adan(torch.optim.Optimizer):
             torch._foreach_addcdiv_(params, direction, size, -rate)
         torch._foreach_div_(params, 1 + group["weight_decay"] * rate)
         torch._foreach_copy_(previous, grads)
+
+
+def q_sample(
+    x: Float[Tensor, "b t d"],
+    t: Int[Tensor, " b"],
+    noise: Float[Tensor, "b t d"],
+    abar: Float[Tensor, " n"],
+) -> Float[Tensor, "b t d"]:
+    """The clean motion `x` after diffusion step `t` in [0, 999] with standard normal noise.
+
+    `abar` is `alphas_cumprod()` on the device and in the type of `x`.
+    """
+    kept = abar[t][:, None, None]
+    return torch.addcmul(kept.sqrt() * x, (1 - kept).sqrt(), noise)
 
 
 def motion_losses(

@@ -76,8 +76,7 @@ def normaliser(monkeypatch):
 
 def write_checkpoint(path, average, normaliser, *, prefix="", **more):
     """What the published training writes: an average, the last weights, and whatever else."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     tensors = collections.OrderedDict((prefix + k, torch.from_numpy(v)) for k, v in average.items())
     tensors._metadata = {"": {"version": 1}}  # as those of a module have it
     last = {name: torch.nn.Parameter(tensor + 1) for name, tensor in tensors.items()}
@@ -132,7 +131,7 @@ def jax_free(variables):
     return {name: np.asarray(value) for name, value in tree.flatten(variables).items()}
 
 
-def test_statistics_travel_where_they_change_anything(state, tmp_path):
+def test_statistics_travel_where_they_change_anything(state):
     statistics = make_statistics(TINY, audio_mean=np.full(35, 0.3), audio_std=np.full(35, 2.0))
     trained = {"params": tiny().variables["params"], "stats": statistics}
     arrays = released.to_torch(trained)
@@ -148,8 +147,7 @@ def test_statistics_travel_where_they_change_anything(state, tmp_path):
 def test_a_loaded_model_can_be_used_and_saved(state, tmp_path):
     loaded = load_motion(state, preset=TINY)
     audio = np.zeros((6, 35), np.float32)
-    source = np.zeros(12, np.float32)
-    options = {"source_feature": source, "steps": 2, "candidates": 1}
+    options = {"source_feature": np.zeros(12, np.float32), "steps": 2, "candidates": 1}
     sample = loaded.sample(audio, **options)
     np.testing.assert_array_equal(sample, tiny().sample(audio, **options))
     loaded.save(tmp_path / "model")
@@ -180,9 +178,8 @@ def test_published_checkpoints(state, normaliser, tmp_path, monkeypatch, prefix,
     """With an object of a class that is not there, and where PyTorch is not."""
     torch = pytest.importorskip("torch")
     path = tmp_path / "checkpoint.pt"
-    write_checkpoint(
-        path, state, normaliser, prefix=prefix, **({} if average else {"ema_state_dict": None})
-    )
+    without = {} if average else {"ema_state_dict": None}
+    write_checkpoint(path, state, normaliser, prefix=prefix, **without)
     monkeypatch.delitem(sys.modules, "made_up_scripts")
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)  # it does hold the object
@@ -379,7 +376,7 @@ def test_the_command_there_and_back(state, normaliser, convert, tmp_path):
     status, out, err = convert(f"--source={folder}", f"--out={file}", "--to=torch")
     assert (status, err) == (0, "") and f"{file}: written" in out
     same(weight_files.read(file), state)
-    # Once more, in both directions: what stands there is the same, and of another model it is not.
+    # Once more, both ways: what stands there is the same, and of another model it is not.
     for arguments in ((f"--source={file}", f"--out={folder}"),
                       (f"--source={source}", f"--out={file}", "--to=torch")):  # fmt: skip
         assert "kept, it holds the same already" in convert(*arguments)[1]
@@ -395,10 +392,9 @@ def test_the_command_there_and_back(state, normaliser, convert, tmp_path):
 
 
 def test_the_command_writes_nothing_where_anything_is_wrong(state, convert, tmp_path):
-    weight_files.write(tmp_path / "m.npz", {k: v for k, v in state.items() if k != BIAS})
+    source = tmp_path / "m.npz"
+    weight_files.write(source, {k: v for k, v in state.items() if k != BIAS})
     for out, to in (("folder", "jax"), ("new.npz", "torch")):
-        status, text, err = convert(
-            f"--source={tmp_path / 'm.npz'}", f"--out={tmp_path / out}", f"--to={to}"
-        )
+        status, text, err = convert(f"--source={source}", f"--out={tmp_path / out}", f"--to={to}")
         assert (status, text) == (1, "") and f"missing: 1: {BIAS}" in err
     assert [path.name for path in tmp_path.iterdir()] == ["m.npz"]

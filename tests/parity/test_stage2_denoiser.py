@@ -4,6 +4,7 @@ The weights come in as a released file's would, by `jaxgesture.load_motion`, and
 by the converter.
 """
 
+import functools
 import json
 
 import jax
@@ -129,9 +130,13 @@ def test_jax(motion, golden, inputs):
 
 @pytest.mark.parity
 @pytest.mark.slow
-def test_twin(motion, golden, inputs):
+def test_twin(motion, golden, inputs, request):
     torch = pytest.importorskip("torch")
     from jaxgesture.torch_baseline import denoiser, motion_step
+
+    # Where other work shares the cores, several threads wait for each other ten times as long.
+    request.addfinalizer(functools.partial(torch.set_num_threads, torch.get_num_threads()))
+    torch.set_num_threads(1)
 
     network = denoiser.Denoiser(motion.config).eval()
     arrays = to_torch(motion.variables)
@@ -139,7 +144,7 @@ def test_twin(motion, golden, inputs):
     x, source, audio, noise = (torch.from_numpy(array) for array in inputs[:4])
     draws, t = [torch.from_numpy(array) for array in inputs[4]], torch.from_numpy(T)
     abar = denoiser.alphas_cumprod()
-    noised = denoiser.q_sample(x, t, noise, abar)
+    noised = motion_step.q_sample(x, t, noise, abar)
     with torch.no_grad():
         code = network.encode_audio(audio)
 

@@ -39,6 +39,15 @@ LOSS = MotionLossConfig(position=1.0, velocity=0.7, acceleration=1.3)
 RATE, DECAY, STEPS, SIZE = 1e-4, 0.9, 3, 4
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Several would wait for each other longer than such small sums take."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def variables(config):
     """Weights in float64, of our layout."""
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), numpy_params(config))
