@@ -19,11 +19,11 @@ ALLOWED = {
     "evaluation": {"core", "layers", "perceptual"},
     # The released state dict is one of the ways in, so the model knows its names.
     "animation": {"core", "layers", "data", "convert", "perceptual", "evaluation"},
-    "motion": {"core", "layers", "data", "evaluation"},
+    "motion": {"core", "layers", "data", "convert", "evaluation"},
     "generation": {"core", "data", "animation", "motion"},
     "demo": {"core", "data", "evaluation", "animation", "motion", "generation"},
     # Sizes are one for both sides; nothing else of a model is shared with its twin.
-    "torch_baseline": {"core", "animation"},
+    "torch_baseline": {"core", "animation", "motion"},
     "benchmark": {"core", "layers", "perceptual", "animation", "torch_baseline"},
     "cli": {
         "core", "data", "evaluation", "perceptual", "convert", "animation", "motion", "generation",

@@ -191,7 +191,7 @@ def test_bad_arguments(motion, source, change, message):
 
 
 def test_bad_weights(tmp_path):
-    with pytest.raises(UserError, match="converter"):
+    with pytest.raises(UserError, match="does not hold the weights of the motion model"):
         load_motion({"final_layer.weight": np.zeros((2, 2))})
     with pytest.raises(UserError, match="preset"):
         load_motion({}, preset="papr")
