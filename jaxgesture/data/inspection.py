@@ -166,7 +166,7 @@ def _inspect_motion(
     ]
     about = {
         "motion features": f"{dataset.feature_size} numbers, {dataset.fps:g} a second",
-        "audio features": f"{dataset.audio_size} columns",
+        "audio features": f"{dataset.features}, {dataset.audio_size} columns",
         "of frames": dataset.frames_sha256,
         "with weights": dataset.weights_sha256,
         "written with": _versions(dataset.directory / motions.INDEX),
