@@ -83,7 +83,7 @@ def test_what_was_not_found_stays_unknown(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pose": None, "fps": None}, "has no fps, pose; make the file again"),
+        ({"pose": None, "fps": None}, "has no fps, pose; make it again"),
         ({"pose": np.zeros((4, 33, 2))}, r"pose is \(4, 33, 2\), \(T, 33, 3\) is expected"),
         ({"face_box": np.zeros((3, 4))}, "with one T for all"),
         ({"face_box": np.zeros(())}, "is expected, with one T"),
