@@ -24,7 +24,10 @@ ALLOWED = {
     "demo": {"core", "data", "evaluation", "animation", "motion", "generation"},
     # Sizes are one for both sides; nothing else of a model is shared with its twin.
     "torch_baseline": {"core", "animation", "motion"},
-    "benchmark": {"core", "layers", "perceptual", "animation", "torch_baseline"},
+    "benchmark": {
+        "core", "layers", "convert", "perceptual", "animation", "motion", "generation",
+        "torch_baseline",
+    },
     "cli": {
         "core", "data", "evaluation", "perceptual", "convert", "animation", "motion", "generation",
         "demo", "benchmark",

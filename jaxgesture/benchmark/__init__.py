@@ -1,1 +1,1 @@
-"""The base model in JAX and in PyTorch side by side: the same weights, inputs and device."""
+"""Both models in JAX and in PyTorch side by side: the same weights, inputs and device."""

@@ -35,36 +35,13 @@ NAME = "JAX"
 PRODUCTS = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "tensorfloat32"}
 
 
-class JaxSide:
-    """Makes the programs of the JAX side.
-
-    Args:
-      subject: what is measured.
-    """
+class JaxBase:
+    """What the JAX sides of all benchmarks have in common."""
 
     name = NAME
 
-    def __init__(self, subject: Subject):
-        self.subject = subject
+    def __init__(self):
         self.platform: str = jax.devices()[0].platform
-
-    def program(self, case: Case) -> Program:
-        """Compiles a case, runs it once, and says what it needs."""
-        with self._products(case.precision):
-            if case.task == TRAIN:
-                return self._train_step(case)
-            variables = jax.device_put(self.subject.variables)
-            function, given = self._inference(case, variables)
-            arguments = jax.device_put(given)
-            sizes = self._sizes(case.precision)
-            lowered, compiled, compile_s = _compile(
-                lambda: function.lower(sizes, variables, *arguments)
-            )
-
-        def call() -> Any:
-            return jax.block_until_ready(compiled(variables, *arguments))
-
-        return _described(lowered, compiled, compile_s, call, _named(case.task, call()))
 
     def peak(self, precision: str) -> Callable[[int], Callable[[], Any]]:
         """For a side n, a program that multiplies two n x n matrices."""
@@ -73,7 +50,7 @@ class JaxSide:
         def make(n: int) -> Callable[[], Any]:
             keys = jax.random.split(jax.random.key(0))
             a, b = (jax.random.normal(key, (n, n), dtype) for key in keys)
-            with self._products(precision):
+            with self.products(precision):
                 product = jax.jit(jnp.matmul).lower(a, b).compile()
             return lambda: jax.block_until_ready(product(a, b))
 
@@ -82,14 +59,45 @@ class JaxSide:
     def release(self) -> None:
         """Nothing is held between cases."""
 
-    def _sizes(self, precision: str) -> AnimationConfig:
-        dtype = "bfloat16" if precision == "bfloat16" else "float32"
-        return dataclasses.replace(self.subject.training.model, dtype=dtype)
-
-    def _products(self, precision: str) -> contextlib.AbstractContextManager[Any]:
+    def products(self, precision: str) -> contextlib.AbstractContextManager[Any]:
+        """A context in which float32 products have a precision."""
         if self.platform == "cpu":
             return contextlib.nullcontext()
         return jax.default_matmul_precision(PRODUCTS[precision])
+
+
+class JaxSide(JaxBase):
+    """Makes the programs of the JAX side.
+
+    Args:
+      subject: what is measured.
+    """
+
+    def __init__(self, subject: Subject):
+        super().__init__()
+        self.subject = subject
+
+    def program(self, case: Case) -> Program:
+        """Compiles a case, runs it once, and says what it needs."""
+        with self.products(case.precision):
+            if case.task == TRAIN:
+                return self._train_step(case)
+            variables = jax.device_put(self.subject.variables)
+            function, given = self._inference(case, variables)
+            arguments = jax.device_put(given)
+            sizes = self._sizes(case.precision)
+            lowered, compiled, compile_s = compile_anew(
+                lambda: function.lower(sizes, variables, *arguments)
+            )
+
+        def call() -> Any:
+            return jax.block_until_ready(compiled(variables, *arguments))
+
+        return described(lowered, compiled, compile_s, call, named(case.task, call()))
+
+    def _sizes(self, precision: str) -> AnimationConfig:
+        dtype = "bfloat16" if precision == "bfloat16" else "float32"
+        return dataclasses.replace(self.subject.training.model, dtype=dtype)
 
     def _inference(self, case: Case, variables: PyTree) -> tuple[Any, tuple[Any, ...]]:
         """The compiled function of the package, and its arguments behind the variables."""
@@ -113,7 +121,7 @@ class JaxSide:
         key = jax.random.key(0)
         state = jax.device_put(self.subject.state)
         step = jax.jit(make_step(training), donate_argnums=0)
-        lowered, compiled, compile_s = _compile(lambda: step.lower(state, batch, key, frozen))
+        lowered, compiled, compile_s = compile_anew(lambda: step.lower(state, batch, key, frozen))
         held = [state]
         del state  # its buffers go from step to step
 
@@ -121,12 +129,12 @@ class JaxSide:
             held[0], metrics = compiled(held[0], batch, key, frozen)
             return jax.block_until_ready((held[0], metrics))[1]
 
-        return _described(lowered, compiled, compile_s, call, _named(case.task, call()))
+        return described(lowered, compiled, compile_s, call, named(case.task, call()))
 
 
-def _compile(lower: Callable[[], Any]) -> tuple[Any, Any, float]:
+def compile_anew(lower: Callable[[], Any]) -> tuple[Any, Any, float]:
     """A program lowered and compiled, and the seconds that took."""
-    with _compiling_anew():
+    with compiling_anew():
         start = time.perf_counter()
         lowered = lower()
         compiled = lowered.compile()
@@ -134,7 +142,7 @@ def _compile(lower: Callable[[], Any]) -> tuple[Any, Any, float]:
 
 
 @contextlib.contextmanager
-def _compiling_anew() -> Iterator[None]:
+def compiling_anew() -> Iterator[None]:
     """Leaves the cache of compiled programs alone, whose reading is no compiling."""
     from jax.experimental.compilation_cache import compilation_cache
 
@@ -149,9 +157,10 @@ def _compiling_anew() -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def _described(
+def described(
     lowered: Any, compiled: Any, compile_s: float, call: Callable[[], Any], output: NumpyBatch
 ) -> Program:
+    """A compiled program with its memory and its operations, as XLA states them."""
     memory, costs = compiled.memory_analysis(), lowered.cost_analysis()
     held = None
     if memory is not None:
@@ -168,7 +177,8 @@ def _described(
     return Program(call, output, compile_s, held, flops)
 
 
-def _named(task: str, output: Any) -> NumpyBatch:
+def named(task: str, output: Any) -> NumpyBatch:
+    """The arrays of an output that the sides compare, by name."""
     leaves = tree.flatten(output) if isinstance(output, tuple | dict) else {task: output}
     return {
         name: np.asarray(leaf, np.float32)

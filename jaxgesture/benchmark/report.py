@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxgesture.benchmark.cases import PRECISIONS, TRAIN
 from jaxgesture.benchmark.compare import BOUNDS, Measured, Result, framework
+from jaxgesture.benchmark.end_to_end import EndToEnd
 from jaxgesture.benchmark.program import Failure
 from jaxgesture.benchmark.timing import SETTLE_S
 
@@ -27,6 +28,7 @@ class Report:
       about: `environment.about()` and what the sides add to it.
       notes: what the reader must know, a line each.
       warnings: sides that do not compute the same, a line each.
+      end_to_end: what a video takes, if that was measured.
     """
 
     subject: str
@@ -36,11 +38,15 @@ class Report:
     about: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    end_to_end: EndToEnd | None = None
 
 
 def markdown(report: Report) -> str:
-    """Two tables, times and needs, with a caption that says how they came about."""
-    parts = [f"**{report.subject}**", _times(report), _needs(report), _caption(report)]
+    """Two tables, times and needs, perhaps a third of a whole video, and how they came about."""
+    parts = [f"**{report.subject}**", _times(report), _needs(report)]
+    if report.end_to_end is not None:
+        parts.append(_of_a_video(report.end_to_end))
+    parts.append(_caption(report))
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,11 +65,13 @@ def to_json(report: Report) -> str:
         "notes": report.notes,
         "warnings": report.warnings,
     }
+    if report.end_to_end is not None:
+        found["end_to_end"] = report.end_to_end.values()
     return json.dumps(_finite(found), indent=2) + "\n"
 
 
 def rate(result: Result, name: str) -> float | None:
-    """Images, poses or pairs a second."""
+    """Images, poses, pairs or segments a second."""
     side = result.sides.get(name)
     return result.case.batch / side.timing.median if isinstance(side, Measured) else None
 
@@ -146,6 +154,16 @@ def _needs(report: Report) -> str:
     return _table(header, rows, left=1)
 
 
+def _of_a_video(found: EndToEnd) -> str:
+    header = ["end to end", "s per s of video", "share", "first run, s per s"]
+    total, first = sum(found.seconds.values()), sum(found.first.values())
+    rows = [
+        [name, f"{spent:.3g}", f"{spent / total:.0%}", f"{found.first[name]:.3g}"]
+        for name, spent in found.seconds.items()
+    ]
+    return _table(header, [*rows, ["all", f"{total:.3g}", "100%", f"{first:.3g}"]], left=1)
+
+
 def _caption(report: Report) -> str:
     used = {result.case.precision for result in report.results}
     bounds = ", ".join(f"{BOUNDS[name]:g} in {name}" for name in PRECISIONS if name in used)
@@ -164,6 +182,7 @@ def _caption(report: Report) -> str:
         "and compiling without a cache for JAX, the first call for torch.compile; it is in no "
         "other number.",
         *report.notes,
+        *(() if report.end_to_end is None else (report.end_to_end.caption(),)),
         *(f"WARNING: {line}" for line in report.warnings),
         *_failures(report),
         _environment(report.about),

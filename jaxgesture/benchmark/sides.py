@@ -2,7 +2,8 @@
 
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
@@ -32,14 +33,34 @@ class Sides:
 
 
 def make_sides(subject: Subject, ways: Sequence[str], layout: str = LAYOUTS[0]) -> Sides:
-    """Finds the sides that can run.
+    """Finds the sides of the base model that can run.
 
     Args:
       subject: what they measure.
       ways: how PyTorch runs, of `WAYS`; empty for JAX alone.
       layout: how PyTorch's images lie in memory, of `LAYOUTS`.
     """
-    ours = JaxSide(subject)
+
+    def make(device: Any, compiled: bool) -> Side:
+        from jaxgesture.benchmark import torch_side
+
+        return torch_side.TorchSide(subject, device, compiled, layout)
+
+    found = sides_beside(JaxSide(subject), ways, make)
+    if not found.torch_device:
+        return found
+    note = f"PyTorch's images and kernels are {layout} in memory."
+    return dataclasses.replace(found, notes=(*found.notes, note))
+
+
+def sides_beside(ours: Side, ways: Sequence[str], make: Callable[[Any, bool], Side]) -> Sides:
+    """The JAX side and those of PyTorch that can run beside it.
+
+    Args:
+      ours: the JAX side.
+      ways: how PyTorch runs, of `WAYS`; empty for JAX alone.
+      make: (PyTorch's device, whether through `torch.compile`) -> that side.
+    """
     if not ways:
         return Sides((ours,), (ours.name,))
     if importlib.util.find_spec("torch") is None:
@@ -62,10 +83,9 @@ def make_sides(subject: Subject, ways: Sequence[str], layout: str = LAYOUTS[0]) 
         names.append(torch_side.COMPILED if compiled else torch_side.EAGER)
         reason = torch_side.prepare_compiling(device) if compiled else None
         if reason is None:
-            running.append(torch_side.TorchSide(subject, device, compiled, layout))
+            running.append(make(device, compiled))
         else:
             notes.append(
                 f"torch.compile does not work here ({reason}): install a C++ compiler, such as g++"
             )
-    notes.append(f"PyTorch's images and kernels are {layout} in memory.")
     return Sides(tuple(running), tuple(names), tuple(notes), torch_side.device_name(device))

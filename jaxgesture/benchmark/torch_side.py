@@ -82,36 +82,17 @@ def prepare_compiling(device: torch.device) -> str | None:
     return None
 
 
-class TorchSide:
-    """Makes the programs of the PyTorch side.
+class TorchBase:
+    """What the PyTorch sides of all benchmarks have in common.
 
     Args:
-      subject: what is measured.
       device: where.
       compiled: through `torch.compile`.
-      layout: of images and kernels in memory, of `LAYOUTS`.
     """
 
-    def __init__(self, subject: Subject, device: torch.device, compiled: bool, layout: str):
-        self.subject, self.device, self.compiled = subject, device, compiled
-        self._layout = LAYOUTS[layout]
+    def __init__(self, device: torch.device, compiled: bool):
+        self.device, self.compiled = device, compiled
         self.name = COMPILED if compiled else EAGER
-
-    def program(self, case: Case) -> Program:
-        """Makes a case ready, runs it, and says what it needs."""
-        before = torch.cuda.memory_allocated(self.device) if self._on_gpu else 0
-        run = self._train_step(case) if case.task == TRAIN else self._inference(case)
-
-        def call() -> Any:
-            self._choose_products(case.precision)
-            result = run()
-            self._wait()
-            return result
-
-        start = time.perf_counter()
-        output = _named(case.task, call())
-        compile_s = time.perf_counter() - start if self.compiled else None
-        return Program(call, output, compile_s, self._held(call, before))
 
     def peak(self, precision: str) -> Callable[[int], Callable[[], Any]]:
         """For a side n, a program that multiplies two n x n matrices."""
@@ -137,6 +118,23 @@ class TorchSide:
         if self._on_gpu:
             torch.cuda.empty_cache()
 
+    def _call(self, precision: str, run: Callable[[], Any]) -> Callable[[], Any]:
+        """A call that waits for its results."""
+
+        def call() -> Any:
+            self._choose_products(precision)
+            result = run()
+            self._wait()
+            return result
+
+        return call
+
+    def _first(self, call: Callable[[], Any]) -> tuple[Any, float | None]:
+        """What the first call gives, and the seconds it took where it compiles."""
+        start = time.perf_counter()
+        result = call()
+        return result, time.perf_counter() - start if self.compiled else None
+
     @property
     def _on_gpu(self) -> bool:
         return self.device.type == "cuda"
@@ -144,6 +142,9 @@ class TorchSide:
     def _wait(self) -> None:
         if self._on_gpu:
             torch.cuda.synchronize(self.device)
+
+    def _allocated(self) -> int:
+        return torch.cuda.memory_allocated(self.device) if self._on_gpu else 0
 
     def _held(self, call: Callable[[], Any], before: int) -> int | None:
         if not self._on_gpu:
@@ -169,6 +170,33 @@ class TorchSide:
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
 
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return torch.compile(function, dynamic=False) if self.compiled else function
+
+
+class TorchSide(TorchBase):
+    """Makes the programs of the PyTorch side.
+
+    Args:
+      subject: what is measured.
+      device: where.
+      compiled: through `torch.compile`.
+      layout: of images and kernels in memory, of `LAYOUTS`.
+    """
+
+    def __init__(self, subject: Subject, device: torch.device, compiled: bool, layout: str):
+        super().__init__(device, compiled)
+        self.subject = subject
+        self._layout = LAYOUTS[layout]
+
+    def program(self, case: Case) -> Program:
+        """Makes a case ready, runs it, and says what it needs."""
+        before = self._allocated()
+        run = self._train_step(case) if case.task == TRAIN else self._inference(case)
+        call = self._call(case.precision, run)
+        output, compile_s = self._first(call)
+        return Program(call, _named(case.task, output), compile_s, self._held(call, before))
+
     def _images(self, count: int, seed: int) -> Tensor:
         size = self.subject.training.model.size
         return self._channels_first(images(count, size, seed))
@@ -184,9 +212,6 @@ class TorchSide:
         state_dict = self.subject.animation.state_dict()
         network.load_state_dict({k: torch.from_numpy(v) for k, v in state_dict.items()})
         return self._placed(network)
-
-    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.compile(function, dynamic=False) if self.compiled else function
 
     def _inference(self, case: Case) -> Callable[[], Any]:
         network = self._network().eval()

@@ -3,11 +3,17 @@
 Try:
   jaxgesture benchmark animation
   jaxgesture benchmark animation --config=configs/stage1.py:paper --out=paper.md,paper.json
+  jaxgesture benchmark motion --config=configs/stage2.py:paper --out=motion.md,motion.json
+  jaxgesture benchmark motion --steps=10 --animation=runs/stage1 --motion=runs/stage2
   jaxgesture benchmark data --data=data/mine
 
 animation   the base model: encode_source, extract_motion, animate (one source in --batches poses)
             and the training step with the losses of --config, in JAX, in PyTorch, and in PyTorch
             through torch.compile.
+motion      the motion model: a pass of the network and a guided one (--batches segments), sampling
+            a segment and 60 s of speech with --steps of DDIM, and the training step, on the same
+            three sides. With --animation and --motion also whole videos, as `generate` makes them:
+            seconds of work a second of video for features, motion, render and encode.
 data        pairs of frames a second out of the dataset --data with each number of --workers, and
             the time of a pair by its parts, beside that of decoding alone.
 
@@ -22,6 +28,7 @@ torch.compile takes minutes a case, and --torch=eager does without.
 
 import json
 import os
+from typing import Any
 
 from absl import flags as absl_flags
 from ml_collections import config_flags
@@ -29,22 +36,38 @@ from ml_collections import config_flags
 from jaxgesture.cli import flags
 from jaxgesture.core.errors import UserError
 
-SUBJECTS = ("animation", "data")
+SUBJECTS = ("animation", "motion", "data")
 SUFFIXES = (".md", ".json")
 FLAGS = flags.new()
 absl_flags.DEFINE_string("subject", None, "what to measure", flag_values=FLAGS)
 config_flags.DEFINE_config_file(
-    "config", None, "FILE:PRESET, if not the project's configs/stage1.py:debug", flag_values=FLAGS
-)
+    "config", None, "FILE:PRESET, if not the project's configs/stage1.py:debug (motion: stage2)",
+    flag_values=FLAGS,
+)  # fmt: skip
 absl_flags.DEFINE_string(
     "data", None, "data: a dataset made by jaxgesture prepare", flag_values=FLAGS
 )
 absl_flags.DEFINE_list(
     "workers", "0,1,2", "data: numbers of processes that read ahead", flag_values=FLAGS
 )
-absl_flags.DEFINE_list("batches", "1,8,32", "images or poses of a call", flag_values=FLAGS)
+absl_flags.DEFINE_list(
+    "batches", None, "images or poses of a call, if not 1,8,32; segments of a pass, if not 8",
+    flag_values=FLAGS,
+)  # fmt: skip
+absl_flags.DEFINE_integer("steps", 50, "motion: steps of the sampler", flag_values=FLAGS)
+absl_flags.DEFINE_string(
+    "animation", None, "motion: a base model, to measure whole videos", flag_values=FLAGS
+)
+absl_flags.DEFINE_string(
+    "motion", None, "motion: the motion model on its features, likewise", flag_values=FLAGS
+)
+absl_flags.DEFINE_string(
+    "audio", None, "motion: a recording for the videos, if not 10 s of made-up speech",
+    flag_values=FLAGS,
+)  # fmt: skip
 absl_flags.DEFINE_integer(
-    "train_batch", None, "pairs of a training step, if not the config's data.batch_size",
+    "train_batch", None,
+    "pairs or segments of a training step, if not the config's data.batch_size",
     flag_values=FLAGS,
 )  # fmt: skip
 absl_flags.DEFINE_list(
@@ -71,10 +94,13 @@ absl_flags.DEFINE_list(
 )
 
 
-_OF_DATA = ("data", "workers")
-_OF_ANIMATION = (
-    "config", "batches", "train_batch", "precisions", "torch", "torch_layout", "repeats",
-)  # fmt: skip
+_OF_BOTH = ("config", "batches", "train_batch", "precisions", "torch", "repeats")
+# The flags that only some subjects have.
+_OF = {
+    "animation": {*_OF_BOTH, "torch_layout"},
+    "motion": {*_OF_BOTH, "steps", "animation", "motion", "audio"},
+    "data": {"data", "workers"},
+}
 
 
 def run() -> None:
@@ -83,37 +109,51 @@ def run() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     files = flags.output_files(FLAGS.out, SUFFIXES)
     subject = str(FLAGS[flags.SUBJECT].value)
-    for name in _OF_DATA if subject == "animation" else _OF_ANIMATION:
+    for name in sorted(set().union(*_OF.values()) - _OF[subject]):
         if FLAGS[name].present:
             raise UserError(f"--{name} is not for `benchmark {subject}`; leave it out")
-    if subject == "data":
-        text, values = _data()
-        print(text)
-        flags.write_outputs(
-            {f: json.dumps(values, indent=1) + "\n" if f.suffix == ".json" else text for f in files}
-        )
-        return
+    text, content = {"animation": _animation, "motion": _motion, "data": _data}[subject]()
+    print(text)
+    flags.write_outputs({file: content if file.suffix == ".json" else text for file in files})
+
+
+def _animation() -> tuple[str, str]:
     from jaxgesture.benchmark import report
     from jaxgesture.benchmark.animation import Options, benchmark
 
+    options = Options(**_options(), layout=FLAGS.torch_layout)
+    found = benchmark(_config("stage1"), options, progress=True)
+    return report.markdown(found), report.to_json(found)
+
+
+def _motion() -> tuple[str, str]:
+    from jaxgesture.benchmark import report
+    from jaxgesture.benchmark.motion import Options, benchmark
+
     options = Options(
-        batches=_batches(),
-        train_batch=FLAGS.train_batch,
-        precisions=None if FLAGS.precisions is None else tuple(FLAGS.precisions),
-        ways=() if FLAGS.torch == ["none"] else tuple(FLAGS.torch),
-        layout=FLAGS.torch_layout,
-        repeats=FLAGS.repeats,
-        seconds=FLAGS.seconds,
+        **_options(),
+        steps=FLAGS.steps,
+        animation=FLAGS.animation,
+        motion=FLAGS.motion,
+        audio=FLAGS.audio,
     )
-    found = benchmark(_config(), options, progress=True)
-    text = report.markdown(found)
-    print(text)
-    flags.write_outputs(
-        {file: report.to_json(found) if file.suffix == ".json" else text for file in files}
-    )
+    found = benchmark(_config("stage2"), options, progress=True)
+    return report.markdown(found), report.to_json(found)
 
 
-def _data() -> tuple[str, dict]:
+def _options() -> dict[str, Any]:
+    """What the benchmarks of both models have in common."""
+    return {
+        **({} if FLAGS.batches is None else {"batches": _batches()}),
+        "train_batch": FLAGS.train_batch,
+        "precisions": None if FLAGS.precisions is None else tuple(FLAGS.precisions),
+        "ways": () if FLAGS.torch == ["none"] else tuple(FLAGS.torch),
+        "repeats": FLAGS.repeats,
+        "seconds": FLAGS.seconds,
+    }
+
+
+def _data() -> tuple[str, str]:
     where = flags.required(FLAGS, "data", "name a dataset made by jaxgesture prepare")
     from jaxgesture.data import throughput
     from jaxgesture.data.datasets import FrameDataset
@@ -125,7 +165,7 @@ def _data() -> tuple[str, dict]:
             f"--workers={','.join(FLAGS.workers)} must be whole numbers, such as --workers=0,2"
         ) from None
     found = throughput.measure(FrameDataset(where), workers=workers, seconds=FLAGS.seconds)
-    return found.markdown(), found.values()
+    return found.markdown(), json.dumps(found.values(), indent=1) + "\n"
 
 
 def _batches() -> tuple[int, ...]:
@@ -137,9 +177,9 @@ def _batches() -> tuple[int, ...]:
         ) from None
 
 
-def _config():
+def _config(stage: str) -> Any:
     if FLAGS.config is None:
         from jaxgesture.demo.settings import load_config
 
-        return load_config("stage1", "debug")
+        return load_config(stage, "debug")
     return FLAGS.config

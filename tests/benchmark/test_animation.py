@@ -11,7 +11,7 @@ from benchmark.tiny import LOSSES, make_config, options
 
 from jaxgesture.animation.step import DISCRIMINATOR
 from jaxgesture.animation.train import SECTIONS
-from jaxgesture.benchmark import animation, compare, environment, jax_side, report
+from jaxgesture.benchmark import animation, compare, environment, jax_side, measure, report
 from jaxgesture.benchmark.cases import TRAIN, Case
 from jaxgesture.benchmark.compare import Measured
 from jaxgesture.benchmark.jax_side import JaxSide
@@ -48,7 +48,7 @@ def ran():
         patch.setattr(compare, "difference", compared)
         patch.setattr(animation, "make_subject", remember)
         # Programs that other runs of the tests compiled will do here.
-        patch.setattr(jax_side, "_compiling_anew", contextlib.nullcontext)
+        patch.setattr(jax_side, "compiling_anew", contextlib.nullcontext)
         found = animation.benchmark(make_config(**LOSSES), options())
     return found, seen["subject"], seen.get("losses")
 
@@ -206,10 +206,10 @@ def test_an_interrupted_run_reports_what_it_has(subject, monkeypatch):
     assert "Interrupted at extract_motion x 2, float32" in report.markdown(found)
 
 
-def test_compiling_anew_leaves_the_cache_as_it_was():
+def testcompiling_anew_leaves_the_cache_as_it_was():
     flag = "jax_enable_compilation_cache"
     before = jax.config.values[flag]
-    with jax_side._compiling_anew():
+    with jax_side.compiling_anew():
         assert not jax.config.values[flag]
     assert jax.config.values[flag] == before
 
@@ -234,10 +234,10 @@ def test_options_that_cannot_be_run(changes, message):
 
 
 def test_tf32_needs_a_gpu():
-    assert animation._precisions(None, "cpu") == ("float32", "bfloat16")
-    assert animation._precisions(None, "gpu") == ("float32", "tf32", "bfloat16")
+    assert measure.precisions_of(None, "cpu") == ("float32", "bfloat16")
+    assert measure.precisions_of(None, "gpu") == ("float32", "tf32", "bfloat16")
     with pytest.raises(UserError, match="needs an NVIDIA GPU"):
-        animation._precisions(("tf32",), "cpu")
+        measure.precisions_of(("tf32",), "cpu")
 
 
 def test_the_commit_of_this_clone_and_of_no_clone(tmp_path):

@@ -1,11 +1,11 @@
-"""`jaxgesture benchmark animation`."""
+"""`jaxgesture benchmark animation` and `motion`."""
 
 import json
 
 import pytest
 from cli import calling
 
-from jaxgesture.benchmark import animation
+from jaxgesture.benchmark import animation, motion
 from jaxgesture.benchmark.cases import Case
 from jaxgesture.benchmark.compare import Measured, Result
 from jaxgesture.benchmark.report import Report, markdown
@@ -22,8 +22,8 @@ MADE_UP = Report(
 def benchmark(capsys):
     """Runs the command; returns its status and what it printed on both streams."""
 
-    def run(*arguments):
-        status = calling.call("benchmark", "animation", *arguments)
+    def run(*arguments, subject="animation"):
+        status = calling.call("benchmark", subject, *arguments)
         out, err = capsys.readouterr()
         return status, out, err
 
@@ -48,6 +48,41 @@ def test_tables_and_json(benchmark, tmp_path, monkeypatch):
     assert asked == [(64, wanted, True)]
     assert out.strip() == files[0].read_text().strip() == markdown(MADE_UP).strip()
     assert json.loads(files[1].read_text())["cases"][0]["task"] == "animate"
+
+
+def test_the_motion_model(benchmark, monkeypatch):
+    asked = []
+
+    def measure(config, options, *, progress):
+        asked.append((config.model.width, options, progress))
+        return MADE_UP
+
+    monkeypatch.setattr(motion, "benchmark", measure)
+    status, out, err = benchmark(
+        "--torch=eager", "--steps=7", "--animation=a", "--motion=m", "--audio=s.wav",
+        "--repeats=2", subject="motion",
+    )  # fmt: skip
+    assert (status, err) == (0, "") and out.strip() == markdown(MADE_UP).strip()
+    wanted = motion.Options(
+        ways=("eager",), repeats=2, steps=7, animation="a", motion="m", audio="s.wav"
+    )
+    assert wanted.batches == (8,) and asked == [(128, wanted, True)]
+
+
+@pytest.mark.parametrize(
+    ("subject", "argument", "message"),
+    [
+        ("motion", "--steps=0", "sampling steps are 0; choose 1 to 1000"),
+        ("motion", "--audio=s.wav", "give --animation and --motion as well"),
+        ("motion", "--motion=m", "--motion without --animation"),
+        ("motion", "--torch_layout=channels_last", "is not for `benchmark motion`"),
+        ("animation", "--steps=3", "--steps is not for `benchmark animation`"),
+        ("data", "--batches=3", "--batches is not for `benchmark data`"),
+    ],
+)
+def test_flags_that_do_not_go_together(benchmark, subject, argument, message):
+    status, out, err = benchmark(argument, subject=subject)
+    assert status == 1 and not out and err.count("\n") == 1 and message in err
 
 
 @pytest.mark.parametrize(

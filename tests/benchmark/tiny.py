@@ -1,7 +1,8 @@
-"""The smallest benchmark: few layers, one level of the pyramid, two repeats."""
+"""The smallest benchmarks: few layers, one level of the pyramid, two repeats."""
 
 from animation.training import MODEL
 
+from jaxgesture.benchmark import motion
 from jaxgesture.benchmark.animation import Options
 from jaxgesture.demo.settings import load_config
 
@@ -35,3 +36,29 @@ def options(**changes):
         "repeats": 2, "seconds": 1.0,
     }  # fmt: skip
     return Options(**{**default, **changes})
+
+
+MOTION = {
+    "model.feature_size": 21,
+    "model.audio_size": 35,
+    "model.segment_frames": 8,
+    "model.width": 16,
+    "model.feedforward": 16,
+    "model.heads": 2,
+    "model.layers": 1,
+    "model.audio_layers": 1,
+}
+
+
+def motion_config(**changes):
+    config = load_config("stage2", "debug")
+    config.update_from_flattened_dict({**MOTION, **changes})
+    return config
+
+
+def motion_options(**changes):
+    default = {
+        "batches": (2,), "train_batch": 4, "precisions": ("float32",), "ways": ("eager",),
+        "repeats": 2, "seconds": 1.0, "steps": 3, "speech": 0.6,
+    }  # fmt: skip
+    return motion.Options(**{**default, **changes})

@@ -99,7 +99,8 @@ def test_help_lists_the_commands(call):
         "candidates steps sampler guidance eta selection wavlm batch together overwrite",
         "evaluate": "weights data split clips frames lpips lpips_weights lpips_heads compare out",
         "convert": "source out to preset",
-        "benchmark": "data workers config batches train_batch precisions torch repeats seconds out",
+        "benchmark": "data workers config batches train_batch precisions torch repeats seconds out "
+        "steps animation motion audio",
         "demo": "out long smoke",
     }.items(),
 )
