@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from benchmark.tiny import make_config, motion_config, motion_options
 
-from jaxgesture.benchmark import compare, jax_side, motion, motion_cases, report
+from jaxgesture.benchmark import compare, jax_side, measure, motion, motion_cases, report
 from jaxgesture.benchmark.cases import TRAIN, Case
 from jaxgesture.benchmark.compare import Measured
 from jaxgesture.benchmark.end_to_end import EndToEnd
@@ -166,6 +166,14 @@ def test_table_of_a_video():
     assert '"render": 0.6' in report.to_json(dataclasses.replace(MADE_UP, end_to_end=video))
     assert "end to end" not in report.markdown(MADE_UP)
     assert "end_to_end" not in report.to_json(MADE_UP)
+
+
+def test_a_busy_machine_is_named(monkeypatch):
+    monkeypatch.setattr(measure.environment, "load", lambda: 100.0)
+    (note,) = measure.busy()
+    assert "(load 100.0): run it again alone" in note
+    monkeypatch.setattr(measure.environment, "load", lambda: 0.0)
+    assert measure.busy() == []
 
 
 def test_the_wrong_stage():
