@@ -14,11 +14,16 @@ floor, the tuning and the beats depend on all of it):
 Source: arXiv 2404.01862 (hand-crafted audio features of the motion diffusion model).
 """
 
+import contextlib
 import dataclasses
 import math
+import os
+import tempfile
 import warnings
+from collections.abc import Iterator
 from typing import Any, Protocol
 
+import filelock
 import numpy as np
 from jaxtyping import Float
 
@@ -40,6 +45,9 @@ COLUMNS: tuple[str, ...] = (
 )
 
 _TEMPO_RATE = 22050
+# Held by the process that may compile librosa's functions.
+_USER = os.getuid() if hasattr(os, "getuid") else 0
+_COMPILING = os.path.join(tempfile.gettempdir(), f"jaxgesture-librosa-{_USER}.lock")
 # The constant-Q transform needs a filter's length of signal; shorter clips get silence behind.
 _SHORTEST = 1.0
 
@@ -100,6 +108,25 @@ def checked(samples: Float[np.ndarray, "n"], sample_rate: int) -> Float[np.ndarr
     return replace_not_finite(signal.astype(np.float32, copy=False), "audio")
 
 
+_compiled = False
+
+
+@contextlib.contextmanager
+def one_process_first() -> Iterator[None]:
+    """Lets one process at a time do this for the first time in its life.
+
+    librosa's functions are compiled at their first use, and numba keeps the machine code beside
+    them. Two processes that write there at once leave code that crashes every later process.
+    """
+    global _compiled
+    if _compiled:
+        yield
+        return
+    with filelock.FileLock(_COMPILING):
+        yield
+    _compiled = True
+
+
 def features(
     samples: Float[np.ndarray, "n"],
     sample_rate: int,
@@ -129,7 +156,7 @@ def features(
     needed = math.ceil(max(_SHORTEST, (rows - 1) / FRAME_RATE) * sample_rate)
     if signal.size < needed:
         signal = np.pad(signal, (0, needed - signal.size))
-    with warnings.catch_warnings():
+    with one_process_first(), warnings.catch_warnings():
         # librosa remarks on quiet clips that its tuning estimate had nothing to go by.
         warnings.filterwarnings("ignore", module="librosa", category=UserWarning)
         if start_bpm is None:

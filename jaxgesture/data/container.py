@@ -62,7 +62,8 @@ def open_media(path: str | os.PathLike[str], kind: str) -> "InputContainer":
     from av.error import FFmpegError
 
     file = check_file(path)
-    advice = f"give a {kind} file, or copy it again if it was cut off"
+    named = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file"
+    advice = f"give {named}, or copy it again if it was cut off"
     try:
         # "file:" keeps names such as "12:30.mp4" from being read as a protocol.
         container = av.open(f"file:{file}", metadata_errors="replace")
@@ -72,7 +73,7 @@ def open_media(path: str | os.PathLike[str], kind: str) -> "InputContainer":
     name = container.format.name
     if name in _NOT_MEDIA or name.endswith("_pipe"):
         container.close()
-        raise UserError(f"{path} is not a {kind} file; {advice}")
+        raise UserError(f"{path} is not {named}; {advice}")
     return container
 
 

@@ -18,19 +18,25 @@ face has no box or a corner has a visibility below 0.5.
 
 import dataclasses
 import pathlib
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.core.errors import UserError
+from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.data.boxes import ABSENT, K
 
 SUFFIX = ".landmarks.npz"
+GUESSES = "guesses"
 
 _BOXES = ("left_hand_box", "right_hand_box", "face_box")
 _SHAPES = {"pose": (33, 3), **{name: (4,) for name in _BOXES}}
 _MOUTH_CORNERS = [9, 10]
 _MIN_VISIBILITY = 0.5
+_SLOWEST, _FASTEST = 0.5, 1000.0  # rows a second
+_FARTHEST = 1e6  # pixels from the corner
 _LIPS_OF_CORNERS, _LIPS_OF_FACE = 0.9, 0.08
 # Boxes that reach no further than this are no pixels.
 _FRACTIONS = 2.0
@@ -91,13 +97,75 @@ def read(path: pathlib.Path) -> Landmarks:
                 f"{path}: {name} is {arrays[name].shape}, ({expected}) is expected, with one T for "
                 "all; make it again, `jaxgesture landmarks --overwrite`"
             )
-    fps = arrays["fps"]
-    if fps.shape != () or not 0 < fps < np.inf:
-        raise UserError(f"{path}: fps is {fps.tolist()}, one number above 0 is expected")
+    fps = _rate(arrays["fps"], path)
     parts = [arrays[name] for name in _BOXES]
     boxes = np.stack([*parts, _lips(arrays["pose"], arrays["face_box"])], axis=1)
     _check(np.stack(parts, axis=1), path)
-    return Landmarks(boxes.astype(np.float32), float(fps))
+    return Landmarks(boxes.astype(np.float32), fps)
+
+
+class Pose(NamedTuple):
+    """The body of a speaker in a video.
+
+    Attributes:
+        points: float64 (n, 33, 3), x and y in pixels and visibility in [0, 1]; NaN and 0 where a
+            joint was not found or has a visibility below 0.5.
+        fps: rows a second.
+    """
+
+    points: Float[np.ndarray, "n 33 3"]
+    fps: float
+
+
+def read_pose(path: pathlib.Path) -> Pose:
+    """Reads the body's landmarks of a video; boxes are not looked at.
+
+    Raises:
+        UserError: the file cannot be read, lacks an array or has one of another shape.
+    """
+    arrays = _arrays(path, ("pose",))
+    fps, pose = _rate(arrays["fps"], path), arrays["pose"]
+    if pose.ndim != 3 or pose.shape[1:] != _SHAPES["pose"] or not len(pose):
+        raise UserError(
+            f"{path}: pose is {pose.shape}, (T, 33, 3) is expected; make it again, "
+            "`jaxgesture landmarks --overwrite`"
+        )
+    # What is not seen is guessed, mostly beyond the edge of the picture.
+    pose = np.where(pose[..., 2:] >= _MIN_VISIBILITY, pose, [np.nan, np.nan, 0])
+    with np.errstate(invalid="ignore"):
+        absurd = ~np.isnan(pose[..., :2]) & ~(np.abs(pose[..., :2]) <= _FARTHEST)
+    if absurd.any():
+        warnings.warn(
+            f"{path}: {int(absurd.any(axis=-1).sum())} joints lie nowhere near a picture; they are "
+            "taken as not found",
+            DataWarning,
+            stacklevel=2,
+        )
+        pose[absurd.any(axis=-1)] = (np.nan, np.nan, 0)
+    return Pose(pose, fps)
+
+
+def _rate(fps: np.ndarray, path: pathlib.Path) -> float:
+    if fps.shape != () or not _SLOWEST <= fps <= _FASTEST:
+        raise UserError(
+            f"{path}: fps is {fps.tolist()}, one number above 0 is expected, from {_SLOWEST:g} to "
+            f"{_FASTEST:g}"
+        )
+    return float(fps)
+
+
+def are_guesses(path: pathlib.Path) -> bool:
+    """Whether the boxes come from something that always finds hands, seen or not.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with np.load(path) as file:
+            return GUESSES in file and bool(file[GUESSES])
+    except Exception as error:  # see `_arrays`
+        reason = type(error).__name__
+        raise UserError(f"{path} is no readable .npz file ({reason}); copy it again") from error
 
 
 def _check(boxes: Float[np.ndarray, "n k 4"], path: pathlib.Path) -> None:
@@ -115,20 +183,22 @@ def _check(boxes: Float[np.ndarray, "n k 4"], path: pathlib.Path) -> None:
         raise UserError(f"{path}: the boxes seem to be fractions of the picture, not its pixels")
 
 
-def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays that are needed, as float64 of any shape; face_box has at least one axis."""
+def _arrays(path: pathlib.Path, names: Sequence[str] = tuple(_SHAPES)) -> dict[str, np.ndarray]:
+    """The named arrays and fps, as float64 of any shape; face_box has at least one axis."""
+    wanted = ("fps", *names)
     try:
         with np.load(path) as file:
-            arrays = {n: _real(file[n]) for n in ("fps", *_SHAPES) if n in file}
+            arrays = {n: _real(file[n]) for n in wanted if n in file}
     except Exception as error:  # damage shows as any of a dozen, of NumPy, zipfile and zlib
         reason = type(error).__name__
         raise UserError(f"{path} is no readable .npz file ({reason}); copy it again") from error
-    missing = [name for name in ("fps", *_SHAPES) if name not in arrays]
+    missing = [name for name in wanted if name not in arrays]
     if missing:
         raise UserError(
             f"{path} has no {', '.join(missing)}; make it again, `jaxgesture landmarks --overwrite`"
         )
-    arrays["face_box"] = np.atleast_1d(arrays["face_box"])
+    if "face_box" in arrays:
+        arrays["face_box"] = np.atleast_1d(arrays["face_box"])
     return arrays
 
 

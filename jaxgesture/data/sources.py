@@ -17,7 +17,7 @@ SUFFIXES = frozenset(
 SOUND_SUFFIXES = (".wav", ".flac", ".m4a", ".aac", ".mp3", ".ogg", ".opus")
 
 
-def _files_below(root: pathlib.Path) -> Iterator[pathlib.Path]:
+def files_below(root: pathlib.Path) -> Iterator[pathlib.Path]:
     """All files below a folder; links to folders are followed, each folder is entered once."""
     entered: set[str] = set()
     for folder, below, names in os.walk(root, followlinks=True):
@@ -48,7 +48,7 @@ def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict
     if isinstance(videos, str | os.PathLike):
         root = pathlib.Path(videos).expanduser()
         if root.is_dir():
-            found = [path for path in _files_below(root) if path.suffix.lower() in SUFFIXES]
+            found = [path for path in files_below(root) if path.suffix.lower() in SUFFIXES]
             if not found:
                 raise UserError(f"no video in {root}; looked for {' '.join(sorted(SUFFIXES))}")
             named = {path.relative_to(root).as_posix(): path for path in found}

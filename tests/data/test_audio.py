@@ -1,5 +1,7 @@
+import concurrent.futures
 import pickle
 
+import filelock
 import numpy as np
 import pytest
 from tolerances import AUDIO_MFCC, AUDIO_OTHER
@@ -106,3 +108,20 @@ def test_wrong_input():
     broken[3] = np.nan
     with pytest.warns(DataWarning, match="1 audio samples"):
         assert np.isfinite(audio.features(broken, 16000)).all()
+
+
+def test_one_process_at_a_time_computes_its_first_features(monkeypatch, tmp_path):
+    """Another one holds the lock: the first features wait for it, later ones for nobody."""
+    monkeypatch.setattr(audio, "_COMPILING", str(tmp_path / "lock"))
+    monkeypatch.setattr(audio, "_compiled", False)
+    sound = np.sin(np.arange(16000) / 20).astype(np.float32)
+    other = filelock.FileLock(tmp_path / "lock", thread_local=False)
+    other.acquire()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(audio.features, sound, 16000)
+        with pytest.raises(concurrent.futures.TimeoutError):
+            first.result(timeout=1.0)
+        other.release()
+        assert first.result(timeout=60).shape == (25, 35)
+    with other:
+        assert audio.features(sound, 16000).shape == (25, 35)

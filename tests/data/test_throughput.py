@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from cli import calling
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import throughput
@@ -86,15 +87,13 @@ def test_wrong_arguments(frames, keywords, message):
 
 
 def test_the_command(tmp_path, capsys):
-    from jaxgesture.cli import main as cli
-
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
     write_frames(tmp_path / "set", [ClipData("a", "train", images)], size=32)
     files = [tmp_path / "speed.md", tmp_path / "speed.json"]
     command = ["benchmark", "data", f"--data={tmp_path / 'set'}", "--workers=0", "--seconds=0.2"]
-    assert cli.run("benchmark", [*command, f"--out={files[0]},{files[1]}"]) == 0
+    assert calling.call(*command, f"--out={files[0]},{files[1]}") == 0
     assert files[0].read_text().strip() == capsys.readouterr().out.strip()
     assert json.loads(files[1].read_text())["size"] == 32
-    assert cli.run("benchmark", [*command, "--workers=x"]) == 1
+    assert calling.call(*command, "--workers=x") == 1
     assert "--workers=x must be whole numbers" in capsys.readouterr().err
