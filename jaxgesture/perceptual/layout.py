@@ -115,18 +115,22 @@ def features(
     x = image.astype(dtype or image.dtype)
     maps = {}
     for index, module in enumerate(layout.modules[: last + 1]):
-        if isinstance(module, Conv):
-            weights = params[parameter_name(index)]
-            kernel, bias = (jnp.asarray(weights[k], x.dtype) for k in ("kernel", "bias"))
-            x = conv2d(x, kernel, stride=module.stride, padding=module.padding)
-            x = x + bias[None, None, None]
-        elif isinstance(module, Relu):
-            x = jax.nn.relu(x)
-        else:
-            x = _max_pool(x, module)
+        # Traces and plans tell the networks apart by this name.
+        with jax.named_scope(layout.name):
+            x = _through(module, x, params.get(parameter_name(index), {}))
         if index in taps:
             maps[index] = x.astype(image.dtype)
     return tuple(maps[index] for index in taps)
+
+
+def _through(module: Conv | Relu | MaxPool, x: Array, weights: Mapping[str, AnyArray]) -> Array:
+    if isinstance(module, Relu):
+        return jax.nn.relu(x)
+    if isinstance(module, MaxPool):
+        return _max_pool(x, module)
+    kernel, bias = (jnp.asarray(weights[k], x.dtype) for k in ("kernel", "bias"))
+    x = conv2d(x, kernel, stride=module.stride, padding=module.padding)
+    return x + bias[None, None, None]
 
 
 def _check_names(layout: Layout, params: FeatureParams, last: int) -> None:

@@ -12,7 +12,8 @@ leave examples out.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,12 @@ from jaxgesture.perceptual.vgg import VGG16, VGG16_LOCAL_TAPS, VGG19, VGG19_PYRA
 EMPTY = 1e-12  # added to the size of a mask, so that an empty one gives zero
 
 Maps = Sequence[Float[Array, "b h w c"]]
+Recompute = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def no_recompute(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself: the backward pass keeps all that it needs."""
+    return function
 
 
 def absolute(x: Array) -> Array:
@@ -41,6 +48,7 @@ def pyramid_loss(
     real: Float[Array, "b h w 3"],
     scales: Sequence[int] = (1, 2, 4, 8),
     dtype: DTypeLike | None = None,
+    recompute: Recompute = no_recompute,
 ) -> Float[Array, "s 5"]:
     """The unweighted terms T of the global loss, one row a scale, one column a tap.
 
@@ -50,6 +58,7 @@ def pyramid_loss(
       real: in [0, 1]; carries no gradient.
       scales: factors of reduction.
       dtype: compute type of the network; the images' if None.
+      recompute: what becomes of each level as a function of arrays, such as `jax.checkpoint`.
 
     Raises:
       UserError: if the images are too small for the network at the smallest scale.
@@ -63,8 +72,11 @@ def pyramid_loss(
         return layout.features(VGG19, params, level, VGG19_PYRAMID_TAPS, dtype)
 
     def row(scale: int) -> Array:
-        pairs = zip(maps(generated, scale), maps(real, scale), strict=True)
-        return jnp.stack([absolute(a - b).mean() for a, b in pairs])
+        def terms(ours: Array, theirs: Array) -> Array:
+            pairs = zip(maps(ours, scale), maps(theirs, scale), strict=True)
+            return jnp.stack([absolute(a - b).mean() for a, b in pairs])
+
+        return recompute(terms)(generated, real)
 
     return jnp.stack([row(scale) for scale in scales])
 
@@ -122,6 +134,7 @@ def local_terms(
     generated: Float[Array, "b h w 3"],
     real: Float[Array, "b h w 3"],
     dtype: DTypeLike | None = None,
+    recompute: Recompute = no_recompute,
 ) -> tuple[Float[Array, "b"], Float[Array, "b"]]:
     """`feature_l1` and `style` of images (or crops) from one pass of VGG-16 over each.
 
@@ -130,14 +143,19 @@ def local_terms(
       generated: in [0, 1].
       real: in [0, 1]; carries no gradient.
       dtype: compute type of the network; the images' if None.
+      recompute: see `pyramid_loss`.
 
     Raises:
       UserError: if the images are too small.
       ValueError: the parameters of another network.
     """
-    ours = local_features(params, generated, dtype)
-    theirs = local_features(params, jax.lax.stop_gradient(real), dtype)
-    return feature_l1(ours, theirs), style(ours, theirs)
+
+    def terms(generated: Array, real: Array) -> tuple[Array, Array]:
+        ours = local_features(params, generated, dtype)
+        theirs = local_features(params, real, dtype)
+        return feature_l1(ours, theirs), style(ours, theirs)
+
+    return recompute(terms)(generated, jax.lax.stop_gradient(real))
 
 
 def total_variation(image: Float[Array, "b h w c"]) -> Float[Array, "b"]:

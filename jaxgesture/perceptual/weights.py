@@ -20,7 +20,7 @@ import numpy as np
 from jaxgesture.core import mapping, weight_files
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import PyTree
-from jaxgesture.perceptual import layout, lpips, vgg
+from jaxgesture.perceptual import i3d, layout, lpips, vgg
 
 RANDOM = "random"  # in place of a path
 # PyTorch's hub writes the first digits of a file's SHA-256 into its name.
@@ -29,9 +29,15 @@ HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.pth$")
 RULES = (
     mapping.Rule(r"features_(\d+)", r"features.\1"),
     mapping.Rule(r"lin_(\d)", r"lin\1.model.1"),
+    mapping.Rule(r"((?:Conv3d|Mixed|logits)\w*)", r"\1"),
 )
 TORCHVISION, LPIPS = "torchvision", "the lpips package, v0.1"
-NOT_NEEDED = {r"^classifier\.": "the fully connected layers, behind every map that is used"}
+MM_DIFFUSION = "the FVD evaluation of MM-Diffusion"
+NOT_NEEDED = {
+    TORCHVISION: {r"^classifier\.": "the fully connected layers, behind every map that is used"},
+    LPIPS: {},
+    MM_DIFFUSION: {r"\.bn\.num_batches_tracked$": "training's count of steps"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +57,8 @@ class Network:
 
 def _network(name: str, file: str, origin: str, params: PyTree) -> Network:
     entries = mapping.make_entries({"params": params}, RULES)
-    ignored = NOT_NEEDED if origin == TORCHVISION else {}
     remedy = f"give {file} from {origin}"
-    return Network(file, origin, mapping.Table(name, remedy, entries, ignored))
+    return Network(file, origin, mapping.Table(name, remedy, entries, NOT_NEEDED[origin]))
 
 
 def _array(*shape: int) -> jax.ShapeDtypeStruct:
@@ -85,6 +90,7 @@ NETWORKS = {
         ("alexnet", "alexnet-owt-7be5be79.pth", TORCHVISION, _features(lpips.ALEXNET)),
         ("lpips_alex", "alex.pth", LPIPS, _heads("alex")),
         ("lpips_vgg", "vgg.pth", LPIPS, _heads("vgg")),
+        ("i3d", "i3d_pretrained_400.pt", MM_DIFFUSION, i3d.shapes()),
     )
 }
 
@@ -95,7 +101,7 @@ class Weights:
 
     Attributes:
       name: of the network, a key of `NETWORKS`.
-      params: nested dictionaries of float32 NumPy arrays, kernels as HWIO.
+      params: nested dictionaries of float32 NumPy arrays, kernels as HWIO (in front of them time).
       source: the file, or "random".
       sha256: of the file, in hexadecimal; empty for random weights.
     """
@@ -130,8 +136,9 @@ def load(name: str, path: str | os.PathLike, *, key: str = "", off: Sequence[str
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
         named = f"--config.{key}={path}" if key else path
-        raise UserError(f"{named}: there is no such file; '{RANDOM}' stands for random features")
-    sha256 = _checked_hash(file)
+        what = "that is a folder" if file.is_dir() else "there is no such file"
+        raise UserError(f"{named}: {what}; '{RANDOM}' stands for random features")
+    sha256 = checked_hash(file)
     params = from_state_dict(name, weight_files.read(file), path)
     return Weights(name, params, path, sha256)
 
@@ -156,7 +163,8 @@ def random_params(name: str, seed: int = 0) -> PyTree:
     """Random weights, the same for the same seed on every machine.
 
     Kernels are He-normal (standard deviation sqrt(2 / inputs), which keeps the size of the maps),
-    biases zero, heads uniform in [0, 1): random features still tell images apart.
+    biases zero, batch normalisation the identity but for its epsilon, heads uniform in [0, 1):
+    random features still tell images and videos apart.
 
     Raises:
       ValueError: an unknown name.
@@ -171,7 +179,7 @@ def random_params(name: str, seed: int = 0) -> PyTree:
             scale = math.sqrt(2 / math.prod(entry.shape[1:]))
             array = scale * rng.standard_normal(entry.shape)
         else:
-            array = np.zeros(entry.shape)
+            array = np.full(entry.shape, float(entry.leaf.endswith(("scale", "var"))))
         arrays[entry.name] = array.astype(np.float32)
     return from_state_dict(name, arrays, RANDOM)
 
@@ -194,7 +202,12 @@ def _no_path(network: Network, key: str, off: Sequence[str]) -> str:
     )
 
 
-def _checked_hash(file: pathlib.Path) -> str:
+def checked_hash(file: pathlib.Path) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+      UserError: it cannot be read, or its name tells the beginning of another.
+    """
     try:
         with file.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()

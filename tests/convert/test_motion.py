@@ -1,48 +1,26 @@
-"""The motion model between PyTorch and JAX: names, published checkpoints, and the command."""
+"""The motion model between PyTorch and JAX: names and published checkpoints."""
 
-import collections
 import functools
 import json
 import pickle
 import sys
-import types
 import zipfile
 
 import ml_dtypes
 import numpy as np
 import pytest
-from cli import calling
+from convert.checkpoints import BIAS, KERNEL, TINY, make_normaliser, same, tiny, write_checkpoint
 from convert.faults import Harmful
-from motion.weights import numpy_params
 
 import jaxgesture
 from jaxgesture.convert import motion as released
 from jaxgesture.core import tree, weight_files
 from jaxgesture.core.errors import UserError
 from jaxgesture.motion import model
-from jaxgesture.motion.config import MotionConfig
-from jaxgesture.motion.model import Motion, load_motion
+from jaxgesture.motion.model import load_motion
 from jaxgesture.motion.normalisation import identity_statistics, make_statistics
 
-TINY = MotionConfig(
-    feature_size=12, audio_size=35, segment_frames=6, width=16, feedforward=24, heads=2, layers=2,
-    audio_layers=1, history_frames=2,
-)  # fmt: skip
-KERNEL = "seqTransDecoder.stack.1.self_attn.in_proj_weight"
-BIAS = "history_projection.bias"
 FREQUENCIES = "cond_encoder.0.rotary.freqs"
-
-
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, array in theirs.items():
-        assert ours[name].dtype == array.dtype and ours[name].shape == array.shape, name
-        np.testing.assert_array_equal(ours[name], array, err_msg=name)
-
-
-@functools.cache
-def tiny():
-    return Motion(TINY, {"params": numpy_params(TINY), "stats": identity_statistics(TINY)})
 
 
 @pytest.fixture
@@ -56,38 +34,7 @@ def back(weights, preset=TINY):
 
 @pytest.fixture
 def normaliser(monkeypatch):
-    """An object of a class that a file names and that is gone when the file is read."""
-    torch = pytest.importorskip("torch")
-    module = types.ModuleType("made_up_scripts")
-
-    class Normalizer:
-        def __init__(self):
-            self.scaler, self.tensor = np.ones(3), torch.ones(2)
-            self.parts = [collections.OrderedDict(a=1), {3}, self]
-
-        def __setstate__(self, state):
-            raise AssertionError("an object of the file was built")
-
-    Normalizer.__module__, Normalizer.__qualname__ = "made_up_scripts", "Normalizer"
-    module.Normalizer = Normalizer  # pyright: ignore[reportAttributeAccessIssue]
-    monkeypatch.setitem(sys.modules, "made_up_scripts", module)
-    return Normalizer()
-
-
-def write_checkpoint(path, average, normaliser, *, prefix="", **more):
-    """What the published training writes: an average, the last weights, and whatever else."""
-    torch = pytest.importorskip("torch")
-    tensors = collections.OrderedDict((prefix + k, torch.from_numpy(v)) for k, v in average.items())
-    tensors._metadata = {"": {"version": 1}}  # as those of a module have it
-    last = {name: torch.nn.Parameter(tensor + 1) for name, tensor in tensors.items()}
-    optimizer = torch.optim.Adam(last.values())
-    last[f"{prefix}{KERNEL}"].grad = torch.ones(48, 16)
-    optimizer.step()
-    checkpoint = {
-        "ema_state_dict": tensors, "model_state_dict": last,
-        "optimizer_state_dict": optimizer.state_dict(), "normalizer": normaliser, **more,
-    }  # fmt: skip
-    torch.save({k: v for k, v in checkpoint.items() if v is not None}, path)
+    return make_normaliser(monkeypatch)
 
 
 def test_names_and_shapes_are_those_of_the_twin(state):
@@ -273,6 +220,7 @@ def test_everything_wrong_is_one_message(state):
     ):  # fmt: skip
         assert part in message
     assert "\n" not in message and 'preset="s2g"' in message
+    assert "--preset=s2g (published" in message and "give a whole file" in message
 
 
 @pytest.mark.parametrize(
@@ -352,49 +300,3 @@ def test_tensors_that_reach_beyond_their_numbers(tmp_path, offset, shape, stride
             made.writestr(name, order if name.endswith("byteorder") else whole.read(name))
     with pytest.raises(UserError, match=r"a.pt is damaged or no PyTorch file \("):
         released.read(tmp_path / "a.pt")
-
-
-@pytest.fixture
-def convert(capsys, monkeypatch):
-    """Runs the command; returns its status and what it printed on both streams."""
-    monkeypatch.setitem(model.PRESETS, "tiny", TINY)
-
-    def run(*arguments, preset="tiny"):
-        status = calling.call("convert", "motion", *arguments, f"--preset={preset}")
-        return (status, *capsys.readouterr())
-
-    return run
-
-
-def test_the_command_there_and_back(state, normaliser, convert, tmp_path):
-    source, folder, file = (tmp_path / name for name in ("checkpoint.pt", "model", "again.pt"))
-    write_checkpoint(source, state, normaliser)
-    status, out, err = convert(f"--source={source}", f"--out={folder}")
-    assert (status, err) == (0, "")
-    assert out.startswith(f"{source}: {len(state)} tensors, ") and f"{folder}: written" in out
-    same(released.to_torch(load_motion(folder).variables), state)
-    status, out, err = convert(f"--source={folder}", f"--out={file}", "--to=torch")
-    assert (status, err) == (0, "") and f"{file}: written" in out
-    same(weight_files.read(file), state)
-    # Once more, both ways: what stands there is the same, and of another model it is not.
-    for arguments in ((f"--source={file}", f"--out={folder}"),
-                      (f"--source={source}", f"--out={file}", "--to=torch")):  # fmt: skip
-        assert "kept, it holds the same already" in convert(*arguments)[1]
-    other = Motion(TINY, tiny().variables, animation_sha256="1" * 64)
-    other.save(tmp_path / "other")
-    status, _, err = convert(f"--source={tmp_path / 'other'}", f"--out={folder}")
-    assert status == 1 and "exists and holds something else" in err
-    # Sizes of a folder; and by default those of the published weights.
-    arguments = (f"--source={file}", f"--out={tmp_path / 'third'}")
-    assert convert(*arguments, preset=folder)[0] == 0
-    assert calling.call("convert", "motion", *arguments[:1], f"--out={tmp_path / 'fourth'}") == 1
-    assert not (tmp_path / "fourth").exists()
-
-
-def test_the_command_writes_nothing_where_anything_is_wrong(state, convert, tmp_path):
-    source = tmp_path / "m.npz"
-    weight_files.write(source, {k: v for k, v in state.items() if k != BIAS})
-    for out, to in (("folder", "jax"), ("new.npz", "torch")):
-        status, text, err = convert(f"--source={source}", f"--out={tmp_path / out}", f"--to={to}")
-        assert (status, text) == (1, "") and f"missing: 1: {BIAS}" in err
-    assert [path.name for path in tmp_path.iterdir()] == ["m.npz"]

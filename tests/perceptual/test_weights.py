@@ -19,6 +19,19 @@ def alexnet_state(seed=0):
     return {name: rng.standard_normal(s).astype(np.float32) for name, s in shapes.items()}
 
 
+@pytest.fixture(scope="module")
+def i3d_state():
+    """All that the published file has."""
+    rng = np.random.default_rng(0)
+    state = {}
+    for entry in weights.NETWORKS["i3d"].table.entries:
+        state[entry.name] = rng.standard_normal(entry.shape, np.float32)
+        if entry.name.endswith("running_var"):
+            steps = entry.name.replace("running_var", "num_batches_tracked")
+            state[steps] = np.array(0, np.int64)
+    return state
+
+
 def save_torch(path, state):
     torch = pytest.importorskip("torch")
     torch.save({name: torch.from_numpy(array) for name, array in state.items()}, path)
@@ -77,6 +90,53 @@ def test_heads(tmp_path):
     state["classifier.weight"] = np.zeros(2, np.float32)
     with pytest.raises(UserError, match=r"not known: 1: classifier.weight\); give alex.pth from"):
         weights.from_state_dict("lpips_alex", state, "here")
+
+
+def test_network_of_videos(tmp_path, i3d_state):
+    assert len(i3d_state) == 344
+    path = save_torch(tmp_path / "i3d_pretrained_400.pt", i3d_state)
+    loaded = weights.load("i3d", path)
+    assert loaded.name == "i3d" and loaded.source == str(path)
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    first, inner = loaded.params["Conv3d_1a_7x7"], loaded.params["Mixed_4c"]["b1b"]
+    kernel = first["conv3d"]["kernel"]
+    assert kernel.shape == (7, 7, 7, 3, 64) and kernel.dtype == np.float32
+    assert kernel[1, 2, 3, 0, 50] == i3d_state["Conv3d_1a_7x7.conv3d.weight"][50, 0, 1, 2, 3]
+    names = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+    assert set(inner["bn"]) == set(names)
+    for ours, theirs in names.items():
+        np.testing.assert_array_equal(inner["bn"][ours], i3d_state[f"Mixed_4c.b1b.bn.{theirs}"])
+    np.testing.assert_array_equal(
+        loaded.params["logits"]["conv3d"]["bias"], i3d_state["logits.conv3d.bias"]
+    )
+
+
+def test_network_of_videos_does_not_fit(tmp_path, i3d_state):
+    state = dict(i3d_state)
+    state["Mixed_3b.b0.conv3d.weight"] = state["Mixed_3b.b0.conv3d.weight"][..., 0]
+    state["logits.conv3d.bias"] = state["logits.conv3d.bias"][:399]
+    state["Mixed_5d.b0.bn.bias"] = np.zeros(3, np.float32)
+    del state["Mixed_5c.b3b.bn.running_mean"]
+    with pytest.raises(UserError) as caught:
+        weights.from_state_dict("i3d", state, "somewhere")
+    message = str(caught.value)
+    for part in (
+        "missing: 1: Mixed_5c.b3b.bn.running_mean;",
+        "not known: 1: Mixed_5d.b0.bn.bias;",
+        "of another shape: 2: Mixed_3b.b0.conv3d.weight is (64, 192, 1, 1), not (64, 192, 1, 1, 1)",
+        "logits.conv3d.bias is (399,), not (400,)",
+        "give i3d_pretrained_400.pt from the FVD evaluation of MM-Diffusion",
+    ):
+        assert part in message
+    path = save_torch(tmp_path / "i3d_pretrained_400.pt", alexnet_state())
+    with pytest.raises(
+        UserError, match=r"not hold the weights of i3d \(missing: 287: .*features.0"
+    ):
+        weights.load("i3d", path)
+    torch = pytest.importorskip("torch")
+    torch.save({"logits.conv3d.bias": torch.zeros(400), "epoch": 3}, path)
+    with pytest.raises(UserError, match="holds more than weights: epoch"):
+        weights.load("i3d", path)
 
 
 def test_every_misfit_is_in_one_message(tmp_path):
@@ -218,12 +278,26 @@ def test_random_weights_are_the_same_every_time():
         assert 0 <= head["kernel"].min() < 0.2 and 0.8 < head["kernel"].max() < 1
 
 
+def test_random_network_of_videos():
+    params = weights.load("i3d", "random").params
+    inner = params["Mixed_3c"]["b1b"]
+    kernel = inner["conv3d"]["kernel"]
+    assert kernel.shape == (3, 3, 3, 128, 192)
+    assert kernel.std() == pytest.approx(np.sqrt(2 / (27 * 128)), rel=0.02)
+    for name, value in {"scale": 1, "bias": 0, "mean": 0, "var": 1}.items():
+        np.testing.assert_array_equal(inner["bn"][name], np.full(192, value, np.float32))
+    np.testing.assert_array_equal(params["logits"]["conv3d"]["bias"], 0)
+    # As drawn where this was written; the streams do not depend on the machine.
+    np.testing.assert_allclose(kernel[0, 0, 0, :2, 0], [0.03184804, 0.04458167], rtol=1e-6)
+
+
 @pytest.mark.parity
-@pytest.mark.parametrize("name", ["vgg16", "vgg19", "alexnet"])
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "alexnet", "i3d"])
 def test_names_and_shapes_are_the_published_ones(shared, name):
     published = json.loads((shared / f"parity/{name}_state_dict.json").read_text())
     ours = {entry.name: list(entry.shape) for entry in weights.NETWORKS[name].table.entries}
     # The manifest of VGG-19 ends where its use ends, at relu5_1.
     behind = {k for k in ours if name == "vgg19" and int(k.split(".")[1]) > 28}
     assert len(behind) == (6 if name == "vgg19" else 0)
-    assert {k: v for k, v in ours.items() if k not in behind} == published
+    used = {k: v for k, v in published.items() if not k.endswith("num_batches_tracked")}
+    assert {k: v for k, v in ours.items() if k not in behind} == used

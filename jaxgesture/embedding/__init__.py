@@ -1,0 +1,1 @@
+"""Trains the autoencoder of poses whose features FGD and diversity compare."""
