@@ -60,12 +60,28 @@ def _judge(item: Reconstruction, region: str, metrics: Mapping[str, Metric]) -> 
     candidates = [
         regions.cut(np.broadcast_to(images, item.truth.shape), where) for images in names.values()
     ]
-    values = {name: metric(candidates, truth).mean(1) for name, metric in metrics.items()}
+    values = {name: finite_means(metric(candidates, truth)) for name, metric in metrics.items()}
     means = {
         candidate: {name: float(value[i]) for name, value in values.items()}
         for i, candidate in enumerate(names)
     }
     return Scores(means, used, where.absent)
+
+
+def merge(into: dict[str, Scores], found: Mapping[str, Scores]) -> None:
+    """Adds the metrics of `found`, of the same pictures, to those of a clip's regions."""
+    for region, scores in found.items():
+        before = into.setdefault(region, scores)
+        for candidate, values in scores.means.items():
+            before.means.setdefault(candidate, {}).update(values)
+
+
+def finite_means(values: np.ndarray) -> np.ndarray:
+    """Means over the last axis; infinite values, PSNR of equal pictures, only where all are."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=-1)
+    total = np.where(finite, values, 0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), values[..., 0])
 
 
 def average(clips: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:

@@ -23,14 +23,14 @@ class Clip(NamedTuple):
     Attributes:
       source: the source image, uint8 (h, w, 3).
       frames: the driving frames, which are also the truth, uint8 (t, h, w, 3).
-      mean: the mean frame used as a control, float (h, w, 3) in [0, 1].
+      mean: the mean frame of a training part, a control, float (h, w, 3) in [0, 1]; None without.
       boxes: of left hand, right hand, face and lips in each frame, float32 (t, 4, 4): x0, y0, x1,
         y1 as fractions, NaN for what is not there; None where nobody knows.
     """
 
     source: UInt8[np.ndarray, "h w 3"]
     frames: UInt8[np.ndarray, "t h w 3"]
-    mean: Float[np.ndarray, "h w 3"]
+    mean: Float[np.ndarray, "h w 3"] | None
     boxes: Float[np.ndarray, "t 4 4"] | None = None
 
 
@@ -56,7 +56,7 @@ class Reconstruction(NamedTuple):
         return {
             MODEL: self.generated,
             "source_unchanged": source[None],
-            "mean_frame": self.clip.mean[None],
+            **({} if self.clip.mean is None else {"mean_frame": self.clip.mean[None]}),
             "own_mean_frame": self.truth.mean(0)[None],
             WRONG_DRIVING: self.wrong,
         }

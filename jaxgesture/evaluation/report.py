@@ -1,11 +1,9 @@
 """A table of reconstruction with the protocol that its numbers hang on, as Markdown and JSON."""
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping
-from typing import Any
 
+from jaxgesture.core import strict_json
 from jaxgesture.evaluation import regions
 from jaxgesture.evaluation.comparison import Scores, rows
 
@@ -73,7 +71,7 @@ def to_json(report: Report) -> str:
         "means": MEANS,
         "protocol": dataclasses.asdict(report.protocol),
     }
-    return json.dumps(_writable(found), indent=2) + "\n"
+    return strict_json.dumps(found)
 
 
 def _first(report: Report) -> Mapping[str, Scores]:
@@ -109,9 +107,3 @@ def _caption(report: Report) -> list[str]:
         f"Weights: {hashes}.",
         f"Measured at commit {protocol.commit or 'unknown'} with {versions}.",
     ]
-
-
-def _writable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _writable(item) for key, item in value.items()}
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -29,6 +29,22 @@ def test_scikit_image(shared, kind):
     assert max(errors.values()) <= tolerances.PSNR_SSIM, errors
 
 
+@pytest.mark.parametrize("shape", [(64, 48), (17, 200), (128, 128)])
+def test_random_images_against_scikit_image(shape):
+    metrics = pytest.importorskip("skimage.metrics")
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        a = rng.uniform(0, 1, (*shape, 3))
+        b = np.clip(a + rng.uniform(0, 0.5) * rng.standard_normal(a.shape), 0, 1)
+        expected = metrics.peak_signal_noise_ratio(a, b, data_range=1)
+        assert psnr(b, a) == pytest.approx(expected, abs=tolerances.PSNR_SSIM)
+        expected = metrics.structural_similarity(
+            a, b, channel_axis=-1, data_range=1, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False,
+        )  # fmt: skip
+        assert ssim(b, a) == pytest.approx(expected, abs=tolerances.PSNR_SSIM)
+
+
 def test_constant_images_by_hand():
     a, b = np.full((16, 16, 3), 0.25), np.full((16, 16, 3), 0.75)
     # Without variance only the first factor is left.

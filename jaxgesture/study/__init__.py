@@ -1,0 +1,1 @@
+"""A study in which people rate videos of several systems, blindly."""
