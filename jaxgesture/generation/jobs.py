@@ -1,9 +1,10 @@
 """What is to be generated: which pictures with which recordings, and under which names."""
 
 import dataclasses
+import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from jaxgesture.core.config import nearest
@@ -15,6 +16,7 @@ SOUNDS = (
     ".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aif", ".aiff", ".mp4",
     ".m4v", ".mov", ".mkv", ".webm", ".avi",
 )  # fmt: skip
+_ROWS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,21 +50,54 @@ class Job:
 def listed(names: Sequence[str], suffixes: Sequence[str], what: str) -> list[pathlib.Path]:
     """Files by name; a folder stands for the files in it that have one of the endings, sorted.
 
+    What was generated into the folder is left out, so that it may be the output as well.
+
     Raises:
-      UserError: a folder without any.
+      UserError: a folder without any, or an empty name.
     """
     files = []
     for name in names:
+        if not name:
+            raise UserError(f"a {what} has an empty name; look for a comma too many")
         path = pathlib.Path(name).expanduser()
         if not path.is_dir():
             files.append(path)
             continue
         inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in suffixes]
         inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
+        stems = {p.stem for p in inside}
+        inside = [p for p in inside if not (_is_preview(p, stems) or read_record(record_path(p)))]
         if not inside:
             raise UserError(f"{name} holds no {what} ({' '.join(suffixes)}); give another folder")
         files += inside
     return files
+
+
+def rows_of(jobs: int) -> int:
+    """Recordings to sample in one batch where nothing is said."""
+    return min(_ROWS, jobs)
+
+
+def record_path(out: pathlib.Path) -> pathlib.Path:
+    """Of the record beside a result: NAME.mp4.json beside NAME.mp4."""
+    return out.with_name(f"{out.name}.json")
+
+
+def read_record(path: pathlib.Path) -> dict[str, Any] | None:
+    """The record of a result; None where there is none, or none of ours."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    known = isinstance(found, dict) and isinstance(found.get("made_from"), dict)
+    return found if known else None
+
+
+def _is_preview(path: pathlib.Path, stems: Collection[str]) -> bool:
+    """Whether a file is the preview of what has one of the names."""
+    videos = (*FORMATS["mp4"], *FORMATS["webm"])
+    stem = path.stem.removesuffix(".preview")
+    return path.suffix.lower() in videos and stem != path.stem and stem in stems
 
 
 def chosen_format(out: str | None, given: str | None) -> str:
@@ -156,11 +191,17 @@ def make_jobs(
 
 
 def _check_ending(path: pathlib.Path, format: str) -> None:
-    known = FORMATS[format]
-    if known and path.suffix.lower() not in known:
+    known, suffix = FORMATS[format], path.suffix.lower()
+    others = sum((FORMATS[name] for name in FORMATS if name != format), ())
+    if known and suffix in others:
         raise UserError(
             f"--out={path} with --format={format}: the name must end in {known[0]}, or leave "
             "--format out"
         )
-    if not known and path.suffix.lower() in sum(FORMATS.values(), ()):
+    if known and suffix not in known:
+        raise UserError(
+            f"--out={path}: the name must end in {known[0]} (other formats: {', '.join(others)}), "
+            "or be that of a folder, which must exist if there is a dot in its name"
+        )
+    if not known and suffix in others:
         raise UserError(f"--out={path} with --format=frames: name a folder, for the pictures")

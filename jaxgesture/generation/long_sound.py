@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.core.errors import DataWarning
+from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.data import audio
 from jaxgesture.data.sound import SILENCE, audio_blocks
 
@@ -29,6 +29,9 @@ BLOCK = 1024
 _CHROMA_MARGIN = 128 * HOP
 _WINDOW = 2048
 _TOP_DB = 80.0
+# Peaks, full scale being 1: above the first the sound track is mostly clipped, as where integers
+# were stored as floats; above the second the power spectra overflow.
+_LOUD, _TOO_LOUD = 10.0, 1e12
 # Of the tempo estimate, s.
 _TEMPO_WINDOW = 8.0
 _TEMPO_RATE = 22050
@@ -51,15 +54,24 @@ def measured(path: str | os.PathLike[str]) -> Length:
     """Reads a sound track once for its length.
 
     Raises:
-      UserError: missing, no sound file, no audio track, or no sample that can be decoded. A silent
-        track and samples that are no numbers give a `DataWarning`.
+      UserError: missing, no sound file, no audio track, no sample that can be decoded, or samples
+        beyond all measure. A silent track, one that is far too loud, and samples that are no
+        numbers give a `DataWarning`.
     """
     samples = rate = 0
-    peak = 0.0
+    peak = loudest = 0.0
     for block, block_rate in audio_blocks(path):
         samples, rate = samples + len(block), block_rate
         # Of the mix, as `read_audio` has it.
         peak = max(peak, float(np.abs(block.mean(axis=1)).max()))
+        loudest = max(loudest, float(np.abs(block).max()))
+    if loudest > _LOUD:
+        problem = f"{path}: the sound reaches {loudest:.3g} where full scale is 1"
+        if loudest > _TOO_LOUD:
+            raise UserError(f"{problem}; it is damaged, or must be scaled to [-1, 1] first")
+        warnings.warn(
+            f"{problem}, and is clipped in a video; scale it to [-1, 1]", DataWarning, stacklevel=2
+        )
     if peak < SILENCE:
         warnings.warn(
             f"{path} is silent: no speech will drive the motion", DataWarning, stacklevel=2

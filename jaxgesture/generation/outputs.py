@@ -3,6 +3,7 @@
 Each is written piece by piece and appears under its name when it is complete.
 """
 
+import abc
 import contextlib
 import os
 import re
@@ -30,7 +31,7 @@ _PICTURE = "{:06d}.png"
 _PICTURES = re.compile(r"\d{6}\.png")
 
 
-class Output:
+class Output(abc.ABC):
     """A result that is written piece by piece.
 
     Used as a context manager: leaving the block completes it; leaving it by an exception removes
@@ -42,17 +43,17 @@ class Output:
 
     drawn = True
 
+    @abc.abstractmethod
     def write(self, rows: np.ndarray) -> None:
         """Appends frames or motion features."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Completes the result and gives it its name."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def abort(self) -> None:
         """Removes what was written so far."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

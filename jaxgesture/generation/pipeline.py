@@ -5,6 +5,7 @@ does not grow with the length of a recording. Several recordings are sampled as 
 """
 
 import collections
+import contextlib
 import functools
 import os
 import pathlib
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
@@ -22,13 +24,13 @@ from jaxgesture.core.errors import UserError
 from jaxgesture.data.audio import Extractor, frame_count
 from jaxgesture.data.image import read_image
 from jaxgesture.data.sound import stated_length
-from jaxgesture.generation.jobs import Job
+from jaxgesture.generation.jobs import Job, rows_of
 from jaxgesture.generation.outputs import FrameFolder, MotionFile, Output, Video
 from jaxgesture.generation.record import file_sha256
 from jaxgesture.generation.render import Renderer
 from jaxgesture.generation.speech_to_motion import check_features, features_of_file
 from jaxgesture.generation.writer import check_target
-from jaxgesture.motion.model import Motion
+from jaxgesture.motion.model import Motion, check_seed
 
 PARTS = ("features", "motion", "render", "encode")
 # Recordings (their features) and pictures (what the base model has of them) kept for other jobs.
@@ -115,7 +117,8 @@ class Studio:
       extractor: of the audio features that the motion model reads; None for the 35 hand-crafted
         ones.
       batch: frames drawn at once.
-      options: of `Motion.sample`: candidates, steps, guidance, eta, sampler, selection.
+      options: of `Motion.sample`: candidates, steps, guidance, eta, sampler, selection,
+        smooth_seams.
 
     Raises:
       UserError: models that do not fit each other, or options out of range.
@@ -136,6 +139,7 @@ class Studio:
         if batch < 1:
             raise UserError(f"{batch} frames cannot be drawn at once; choose 1 or more")
         motion.batch(1, **options)
+        check_seed(seed)
         self.animation, self.motion = animation, motion
         self._seed, self._batch, self._options = seed, batch, options
         self._extractor = extractor
@@ -151,18 +155,22 @@ class Studio:
         return self.animation.encode_source(picture), feature
 
     def run(
-        self, jobs: Sequence[Job], *, rows: int = 4, progress: bool = True
+        self, jobs: Sequence[Job], *, rows: int | None = None, progress: bool = True
     ) -> Iterator[Outcome]:
         """Does jobs, several at once; yields how each ended. One that fails ends for itself alone.
 
         Args:
           jobs: what to make; outputs that exist are replaced.
-          rows: recordings sampled in one batch.
+          rows: recordings sampled in one batch, by default `rows_of` the jobs. Motion is the same
+            to the bit for the same number, whatever the other jobs are.
           progress: show a progress bar, with frames a second and the time left.
+
+        Raises:
+          UserError: not enough memory for the batch.
         """
         if not jobs:
             return
-        batch = self.motion.batch(min(rows, len(jobs)), **self._options)
+        batch = self.motion.batch(rows or rows_of(len(jobs)), **self._options)
         queue = collections.deque(enumerate(jobs))
         active: dict[Any, _Work] = {}
         expected = {number: _expected(job) for number, job in queue}
@@ -190,13 +198,15 @@ class Studio:
                     bar.total += work.frames - expected[number]
                     expected[number] = work.frames
                 clock = time.monotonic()
-                made = batch.step()
+                with _memory("--together and --candidates"):
+                    made = batch.step()
                 spent = (time.monotonic() - clock) / max(1, len(made))
                 for number, segment, last in made:
                     work = active[number]
                     work.seconds["motion"] += spent
                     try:
-                        work.take(segment, last)
+                        with _memory("--batch"):
+                            work.take(segment, last)
                     except UserError as error:
                         yield ended(number, work, error)
                         continue
@@ -212,10 +222,12 @@ class Studio:
     def _begin(self, work: _Work) -> Any:
         """Reads what a job is made from, and opens its outputs; returns its speech."""
         job, clock = work.job, time.monotonic()
+        _check_apart(job)
         audio = os.fspath(job.audio)
         # Arrays cannot be kept by name.
         named = isinstance(job.image, str | os.PathLike)
-        source, feature = (self._picture if named else self._read_picture)(job.image)
+        with _memory("--together and --candidates"):
+            source, feature = (self._picture if named else self._read_picture)(job.image)
         features, work.frames = self._sound(audio)
         speech = self.motion.speech(
             features, source_feature=feature, seed=self._seed, frames=work.frames
@@ -239,12 +251,16 @@ class Studio:
             work.renderer = Renderer(self.animation, source, min(self._batch, work.frames))
         return speech
 
+    @functools.cached_property
+    def _motion_sha256(self) -> str:
+        return tree.sha256(self.motion.variables)
+
     def _about(self, job: Job) -> dict[str, Any]:
         """What a file of motion says of its making."""
         about = {
             "audio_sha256": file_sha256(job.audio),
             "animation_sha256": self.animation.sha256,
-            "motion_sha256": tree.sha256(self.motion.variables),
+            "motion_sha256": self._motion_sha256,
             "seed": self._seed,
         }
         if isinstance(job.image, str | os.PathLike):
@@ -284,6 +300,7 @@ def generate(
     eta: float = 1.0,
     sampler: str = "ddim",
     selection: str = "last",
+    smooth_seams: bool = False,
     batch: int = 16,
     extractor: Extractor | None = None,
     progress: bool = True,
@@ -307,6 +324,7 @@ def generate(
       eta: noise of the "ddim" sampler, 0 to 1.
       sampler: "ddim", "ddpm" or "dpm++2m".
       selection: velocities that are compared, "last" (published) or "first" (natural).
+      smooth_seams: a spline over the frames where two segments meet.
       batch: frames drawn at once.
       extractor: of the audio features that the motion model reads; None for the 35 hand-crafted
         ones.
@@ -319,13 +337,14 @@ def generate(
     studio = Studio(
         animation, motion, seed=seed, extractor=extractor, batch=batch, candidates=candidates,
         steps=steps, guidance=guidance, eta=eta, sampler=sampler, selection=selection,
+        smooth_seams=smooth_seams,
     )  # fmt: skip
     kept = _Kept()
     job = Job(image, speech, pathlib.Path(out).expanduser(), besides=(kept,))
     (outcome,) = studio.run([job], rows=1, progress=progress)
     if outcome.error is not None:
         raise outcome.error
-    return Result(pathlib.Path(out), np.concatenate(kept.rows), outcome.seconds)
+    return Result(job.out, np.concatenate(kept.rows), outcome.seconds)
 
 
 def _check_models(animation: Animation, motion: Motion) -> None:
@@ -339,6 +358,29 @@ def _check_models(animation: Animation, motion: Motion) -> None:
             "the motion model was trained on features of another base model (its hash is "
             f"{motion.animation_sha256[:12]}, this one's {animation.sha256[:12]}); give the base "
             "model that `jaxgesture extract` used, or extract again and train stage 2 anew"
+        )
+
+
+@contextlib.contextmanager
+def _memory(flags: str) -> Iterator[None]:
+    """Says what to do where the memory does not suffice."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError, OverflowError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"not enough memory; choose smaller {flags}, or a device that has more"
+        ) from error
+
+
+def _check_apart(job: Job) -> None:
+    """Refuses a folder of frames that would take the place of the picture's own."""
+    if job.format != "frames" or not isinstance(job.image, str | os.PathLike):
+        return
+    if pathlib.Path(job.image).expanduser().resolve().parent == job.out.resolve():
+        raise UserError(
+            f"{job.out} holds the picture {job.image} itself; give another folder for the frames"
         )
 
 

@@ -20,7 +20,7 @@ import jax
 from jaxgesture.core import meta, tree
 from jaxgesture.core.errors import UserError
 from jaxgesture.data.container import check_file
-from jaxgesture.generation.jobs import Job
+from jaxgesture.generation.jobs import Job, read_record, record_path
 from jaxgesture.generation.outputs import FPS
 from jaxgesture.generation.target import Target
 
@@ -50,11 +50,6 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     return _sha256(str(file), status.st_size, status.st_mtime_ns)
 
 
-def record_path(job: Job) -> pathlib.Path:
-    """NAME.mp4.json beside NAME.mp4."""
-    return job.out.with_name(f"{job.out.name}.json")
-
-
 @dataclasses.dataclass(frozen=True)
 class Sources:
     """What all results of a call are made with.
@@ -64,9 +59,10 @@ class Sources:
       motion: path of the motion model, and the hash of its weights.
       features: name of the audio features.
       wavlm: folder of their model, if they have one.
-      options: of the motion: seed, candidates, steps, sampler, guidance, eta, selection.
+      options: of the motion: seed, candidates, steps, sampler, guidance, eta, selection,
+        smooth_seams.
       batch: frames drawn at once.
-      rows: recordings at once.
+      rows: recordings sampled at once.
     """
 
     animation: tuple[str, str]
@@ -107,6 +103,7 @@ class Sources:
             "motion_out": _absolute(job.motion_out) if job.motion_out else None,
             **self.options,
             "batch": self.batch,
+            "together": self.rows,
         }
         given = [f"--{name}={value}" for name, value in values.items() if value is not None]
         return shlex.join(["jaxgesture", "generate", *given])
@@ -120,6 +117,7 @@ class Sources:
         about = {
             "output": job.out.name,
             "output_sha256": file_sha256(job.out),
+            **({"motion_out_sha256": file_sha256(job.motion_out)} if job.motion_out else {}),
             "made_from": self.made_from(job),
             "paths": {
                 "image": _absolute(job.image),
@@ -138,7 +136,7 @@ class Sources:
             "device": f"{jax.devices()[0].platform}: {jax.devices()[0].device_kind}",
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         }
-        target = Target(record_path(job), (".json",))
+        target = Target(record_path(job.out), (".json",))
         target.create()
         with target.guard():
             target.part.write_text(json.dumps(about, indent=2) + "\n")
@@ -155,15 +153,17 @@ class Sources:
           UserError: something else has its name, saying what differs.
         """
         wanted = self.made_from(job)
-        if not job.out.exists() or (job.motion_out and not job.motion_out.exists()):
-            return False
-        found = _read(record_path(job))
+        record = record_path(job.out)
+        found = read_record(record)
         advice = "choose another --out, or --overwrite to replace it"
+        if not job.out.exists():
+            self._check_motion(job, found, overwrite)
+            return False
         if found is None:
             if overwrite:
                 return False
             raise UserError(
-                f"{job.out} exists, and no {record_path(job).name} says how it was made; {advice}"
+                f"{job.out} exists, and no {record.name} says how it was made; {advice}"
             )
         stored = found["made_from"]
         changed = [
@@ -179,7 +179,24 @@ class Sources:
                 f"{job.out} was made from something else ({'; '.join(changed[:_SHOWN])}{more}); "
                 f"{advice}"
             )
-        return not changed
+        return not changed and self._check_motion(job, found, overwrite)
+
+    def _check_motion(self, job: Job, found: dict[str, Any] | None, overwrite: bool) -> bool:
+        """Whether the motion features that are wanted beside a result are there, of its making.
+
+        Raises:
+          UserError: something else has their name.
+        """
+        if job.motion_out is None or not job.motion_out.exists():
+            return job.motion_out is None
+        if (found or {}).get("motion_out_sha256") == file_sha256(job.motion_out):
+            return True
+        if overwrite:
+            return False
+        raise UserError(
+            f"{job.motion_out} exists, and no {record_path(job.out).name} says that it was made "
+            f"with {job.out.name}; choose another --motion_out, or --overwrite to replace it"
+        )
 
 
 def sources(
@@ -201,16 +218,6 @@ def sources(
         batch=batch,
         rows=rows,
     )
-
-
-def _read(path: pathlib.Path) -> dict[str, Any] | None:
-    """A record; None where there is none, or none of ours."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    known = isinstance(found, dict) and isinstance(found.get("made_from"), dict)
-    return found if known else None
 
 
 def _absolute(path: Any) -> str:

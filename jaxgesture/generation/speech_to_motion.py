@@ -1,5 +1,6 @@
 """Speech to motion features: the whole recording's audio features, padded with silence."""
 
+import dataclasses
 import os
 import warnings
 
@@ -70,6 +71,25 @@ def check_features(motion: Motion, extractor: audio.Extractor | None) -> None:
         f"the motion model was trained on the audio features {motion.features!r}, not {name!r}; "
         f"{advice}"
     )
+
+
+def name_features(motion: Motion, extractor: audio.Extractor | None) -> Motion:
+    """Marks a model whose weight file did not say which WavLM it was trained on with the one given.
+
+    Any other model is returned as it is. That the WavLM is the right one is the user's word: a
+    `DataWarning` says so.
+    """
+    if extractor is None or extractor.size != motion.audio_size:
+        return motion
+    if motion.features != f"wavlm-{motion.audio_size}" or extractor.name == motion.features:
+        return motion
+    warnings.warn(
+        f"the motion model does not say which WavLM it was trained on; {extractor.name} is taken "
+        "for it, and another would give poor motion",
+        DataWarning,
+        stacklevel=2,
+    )
+    return dataclasses.replace(motion, features=extractor.name)
 
 
 def speech_to_motion(

@@ -3,15 +3,21 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 
 from jaxgesture.core.errors import UserError
 
+_DIGITS = 8
+
 
 class Target:
     """The final path of a result, and the hidden one beside it that is written first.
+
+    The hidden one is locked while it is written: what a killed process has left is told from what
+    another one is writing, and is removed when the same result is begun again.
 
     Attributes:
       path: where the result appears when it is complete.
@@ -38,8 +44,10 @@ class Target:
             raise UserError(f"{path} is a directory; give a file name")
         if not suffixes and self.path.is_file():
             raise UserError(f"{path} is a file; give the name of a folder")
-        hidden = f".{self.path.stem}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}"
-        self.part = self.path.with_name(hidden)
+        # Its name, with a place for the digits that no other writer has.
+        self._hidden = f".{self.path.stem}.", f".part{self.path.suffix}"
+        self.part = self.path.with_name(uuid.uuid4().hex[:_DIGITS].join(self._hidden))
+        self._lock: int | None = None
 
     def error(self, error: BaseException) -> UserError:
         """The words for a failure of the disk."""
@@ -56,22 +64,40 @@ class Target:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_left()
             if folder:
                 self.part.mkdir()
             else:
                 self.part.touch()
+            self._lock = _locked(self.part)
         except OSError as error:
             raise self.error(error) from error
 
+    def _remove_left(self) -> None:
+        """Removes what processes that were killed have left of this result."""
+        name = re.compile(f"[0-9a-f]{{{_DIGITS}}}".join(map(re.escape, self._hidden)))
+        beside: list[pathlib.Path] = []
+        with contextlib.suppress(OSError):  # a folder that may be written, but not listed
+            beside = list(self.path.parent.iterdir())
+        for left in (path for path in beside if name.fullmatch(path.name)):
+            lock = _locked(left)
+            if lock is not None:
+                _remove(left)
+                os.close(lock)
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
     def discard(self) -> None:
         """Removes what was written so far."""
-        if self.part.is_dir():
-            shutil.rmtree(self.part, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.part.unlink(missing_ok=True)
+        self._unlock()
+        _remove(self.part)
 
     def publish(self) -> None:
         """Gives the result its name; what had it before is replaced."""
+        self._unlock()
         if self.part.is_dir() and self.path.is_dir():
             old = self.part.with_name(f"{self.part.name}.old")
             os.rename(self.path, old)
@@ -90,3 +116,28 @@ class Target:
             if isinstance(error, OSError):
                 raise self.error(error) from error
             raise
+
+
+def _locked(path: pathlib.Path) -> int | None:
+    """A descriptor that locks a file or folder; None where another has it, or nothing can."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

@@ -2,14 +2,19 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 import soundfile
 from generation.models import CONFIG, OPTIONS, make_animation, make_motion
+from PIL import Image
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.generation.jobs import Job, chosen_format, make_jobs
 from jaxgesture.generation.pipeline import Studio
+from jaxgesture.generation.render import Renderer
+from jaxgesture.motion.generate import SegmentBatch
+from jaxgesture.motion.selection import smooth_seam
 
 RATE = 16000
 SECONDS = (0.5, 2.1, 1.2, 0.8)
@@ -61,6 +66,25 @@ def test_together_as_alone(studio, sounds, tmp_path):
     together = motions(studio, sounds, tmp_path, range(4), 4)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(other, one, atol=TOGETHER)
+
+
+def test_what_else_is_made_changes_no_bit(studio, sounds, tmp_path):
+    together = motions(studio, sounds, tmp_path, range(4), 4)
+    backwards = motions(studio, sounds, tmp_path, [3, 2, 1, 0], 4)[::-1]
+    alone = [motions(studio, sounds, tmp_path, [n], 4)[0] for n in range(4)]
+    for other in (backwards, alone):
+        assert all((a == b).all() for a, b in zip(other, together, strict=True))
+
+
+def test_smoothed_seams_stream(studio, sounds, tmp_path):
+    smoothing = Studio(studio.animation, studio.motion, seed=3, smooth_seams=True, **OPTIONS)
+    plain, smooth = (motions(s, sounds, tmp_path, [1], 1)[0] for s in (studio, smoothing))
+    expected = plain
+    for seam in range(CONFIG.segment_frames, len(plain), CONFIG.segment_frames):
+        expected = smooth_seam(expected, seam)
+    # The translation, which is no rotation and needs no projection.
+    np.testing.assert_allclose(smooth[:, -3:], expected[:, -3:], atol=1e-5)
+    assert np.abs(smooth - plain).max() > 1e-3
 
 
 def test_same_call_same_bytes(studio, sounds, tmp_path):
@@ -147,7 +171,9 @@ def test_names_of_several(names):
         ({"audios": ["x.wav", "y.wav"], "motion_out": "m.npy"}, "for one video"),
         ({"motion_out": "m.txt"}, "must end in .npy"),
         ({"out": "me.mp4", "format": "webm"}, "must end in .webm"),
-        ({"out": "me.avi"}, "must end in .mp4"),
+        ({"out": "me.avi"}, "must end in .mp4 .other formats: .webm, .npz., or be that of"),
+        ({"out": "talk.v2"}, "must exist if there is a dot in its name"),
+        ({"images": ["", ""]}, "a picture has an empty name; look for a comma too many"),
         ({"out": "me.mp4", "format": "frames"}, "name a folder"),
         ({"format": "gif"}, "there is none such"),
         ({"format": "motion", "preview": 2.0}, "of a video"),
@@ -157,6 +183,43 @@ def test_names_of_several(names):
 def test_what_makes_no_jobs(arguments, message):
     with pytest.raises(UserError, match=message):
         made(**{"images": ["a.png"], "audios": ["x.wav"], **arguments})
+
+
+def test_a_folder_that_is_also_the_output(tmp_path):
+    for name in ("x.wav", "y.mp4", "z.preview.mp4", "x.preview.mp4", "x.mp4"):
+        (tmp_path / name).touch()
+    for name, text in (("x.mp4", '{"made_from": {"seed": 0}}'), ("y.mp4", '{"title": "talk"}')):
+        (tmp_path / f"{name}.json").write_text(text)
+    found = made(["a.png"], [str(tmp_path)], out=str(tmp_path), format="webm")
+    assert list(found) == [f"{tmp_path}/{name}.webm" for name in ("x", "y", "z.preview")]
+    assert list(made(["a.png"], [f"{tmp_path}/x.mp4"])) == ["video.mp4"]  # when it is named
+
+
+def test_too_little_memory_says_what_to_make_smaller(studio, sounds, tmp_path, monkeypatch):
+    def exhausted(*arguments):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    job = Job(picture(0), sounds / "0.wav", tmp_path / "a.mp4")
+    with monkeypatch.context() as patch:
+        patch.setattr(Renderer, "draw", exhausted)
+        (outcome,) = studio.run([job], rows=1, progress=False)
+        assert "not enough memory; choose smaller --batch" in str(outcome.error)
+    monkeypatch.setattr(SegmentBatch, "step", exhausted)
+    with pytest.raises(UserError, match="choose smaller --together and --candidates"):
+        list(studio.run([job], rows=1, progress=False))
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_do_not_take_the_place_of_the_picture(studio, sounds, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(folder / "000000.png")
+    before = (folder / "000000.png").read_bytes()
+    job = Job(folder / "000000.png", sounds / "0.wav", folder, "frames")
+    (outcome,) = studio.run([job], rows=1, progress=False)
+    assert "holds the picture" in str(outcome.error)
+    assert [p.name for p in folder.iterdir()] == ["000000.png"]
+    assert (folder / "000000.png").read_bytes() == before
 
 
 def test_an_empty_folder(tmp_path):

@@ -19,7 +19,12 @@ from jaxgesture.data.image import read_image
 from jaxgesture.generation.extraction import extract
 from jaxgesture.generation.pipeline import generate
 from jaxgesture.generation.render import render
-from jaxgesture.generation.speech_to_motion import features_of_segments, speech_to_motion
+from jaxgesture.generation.speech_to_motion import (
+    check_features,
+    features_of_segments,
+    name_features,
+    speech_to_motion,
+)
 
 SECONDS, RATE = 1.3, 22050
 QUIET = {"progress": False, **OPTIONS}
@@ -197,6 +202,27 @@ def test_audio_features_are_those_of_the_training(models, inputs, tmp_path):
     one = speech_to_motion(models["motion"], samples, RATE, **options)
     two = speech_to_motion(other, samples, RATE, extractor=Doubled(), **options)
     assert one.shape == two.shape and np.abs(one - two).max() > 1e-3
+
+
+def test_a_model_that_names_no_wavlm_takes_the_one_given(models):
+    """As a weight file is converted: of more columns it says no more than their number."""
+
+    class Some(audio.Baseline):
+        name, size = "wavlm-35:0123456789ab", 35
+
+    unnamed = dataclasses.replace(models["motion"], features="wavlm-35")
+    with pytest.warns(DataWarning, match="wavlm-35:0123456789ab is taken for it"):
+        named = name_features(unnamed, Some())
+    check_features(named, Some())
+    assert named.features == Some.name and named.variables is unnamed.variables
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert name_features(unnamed, None) is unnamed
+        for features in ("baseline-35", "wavlm-35:ba9876543210"):
+            other = dataclasses.replace(unnamed, features=features)
+            assert name_features(other, Some()) is other
+        Some.size = 36
+        assert name_features(unnamed, Some()) is unnamed
 
 
 def test_speech_to_motion(models):

@@ -121,6 +121,17 @@ def test_samples_that_are_no_numbers_are_silence(studio, tmp_path):
     assert frames == 25 and np.isfinite(motion).all()
 
 
+def test_far_too_loud_sound(studio, tmp_path):
+    samples = speech(1.0, 16000)
+    soundfile.write(tmp_path / "integers.wav", 32768 * samples, 16000, subtype="FLOAT")
+    with pytest.warns(DataWarning, match="scale it to"):
+        frames, motion = made(studio, tmp_path / "integers.wav", tmp_path)
+    assert frames == 25 and np.isfinite(motion).all()
+    soundfile.write(tmp_path / "huge.wav", 1e30 * samples, 16000, subtype="FLOAT")
+    with pytest.raises(UserError, match="huge.wav: the sound reaches 3.*must be scaled to"):
+        made(studio, tmp_path / "huge.wav", tmp_path)
+
+
 def test_no_sound_at_all(studio, tmp_path):
     soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
     make_video(tmp_path / "mute.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3)

@@ -11,6 +11,7 @@ import soundfile
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.data.sound import read_audio, resample
 from jaxgesture.data.video import probe, read_frames
+from jaxgesture.generation.outputs import FrameFolder
 from jaxgesture.generation.writer import VideoWriter
 
 
@@ -160,6 +161,35 @@ def test_an_exception_leaves_nothing(tmp_path, error):
         writer.write(flashes(30))
         raise error
     assert os.listdir(tmp_path) == ["a.mp4"] and path.read_bytes() == b"older"
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from jaxgesture.generation.outputs import FrameFolder
+from jaxgesture.generation.writer import VideoWriter
+for output in (VideoWriter(sys.argv[1], 32), FrameFolder(sys.argv[2])):
+    output.write(np.zeros((3, 32, 32, 3), np.uint8))
+os._exit(9)
+"""
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    names = "a [1].mp4", "frames"
+    paths = [str(tmp_path / name) for name in names]
+    subprocess.run([sys.executable, "-c", KILLED, *paths], check=False)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 2 and all(".part" in name for name in left)
+    other = tmp_path / ".a [1].preview.01234567.part.mp4"  # of another result
+    other.touch()
+    with VideoWriter(paths[0], 32) as first, FrameFolder(paths[1]) as second:
+        first.write(flashes(2))
+        second.write(flashes(2))
+        assert not any((tmp_path / name).exists() for name in left)
+        write(tmp_path / "a [1].mp4", flashes(3))  # another at the same time
+        first.write(flashes(2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*names, other.name])
+    assert len(list(read_frames(paths[0]))) == 4
 
 
 def test_wrong_frames(tmp_path):
