@@ -2,81 +2,90 @@
 
 A step's folder gets its name when it is complete, so a process killed at any moment leaves at
 worst a temporary folder, which the next run removes. A state is restored into the shardings of
-whoever asks: the number of devices may change between save and restore.
+whoever asks: the number of devices may change between save and restore. What a folder holds is
+checked before it is used (`core.checkpoint_files`), and older steps are deleted only after a newer
+one is complete.
+
+A save that the storage refuses (a full disk) is a counted warning, and the next one tries again;
+only at the end of a run is it an error. With several processes it is one at once: what failed on
+one host left the others waiting.
 """
 
-import dataclasses
+import contextlib
 import os
-import pathlib
-import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
 
-from jaxgesture.core import tree
+from jaxgesture.core import best, checkpoint_files, orbax_noise
+from jaxgesture.core import workdir as workdirs
+from jaxgesture.core.checkpoint_files import BEST, FOLDER
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.meta import check_stage
+from jaxgesture.core.retention import CheckpointConfig, Retention
 from jaxgesture.core.state import Network
 from jaxgesture.core.types import PyTree
 
 T = TypeVar("T")
-FOLDER = "checkpoints"
 PARTS = ("params", "stats", "ema")
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckpointConfig:
-    """When checkpoints are written, and how many stay.
-
-    Attributes:
-        every_steps: steps between two checkpoints; 0 writes one at the end only.
-        keep: how many of the newest stay on disk; 0 keeps all.
-    """
-
-    every_steps: int = 1000
-    keep: int = 3
-
-    def __post_init__(self):
-        if self.every_steps < 0 or self.keep < 0:
-            raise UserError(
-                f"checkpoint.every_steps={self.every_steps} and checkpoint.keep={self.keep} must "
-                "not be negative"
-            )
 
 
 class Checkpoints:
     """Saves and restores the checkpoints of one work directory, in the background.
 
     Use as a context manager; leaving it waits for the last write.
+
+    Attributes:
+        failures: how many saves have failed.
+
+    Raises:
+        UserError: at once if the folder cannot be written.
     """
 
     def __init__(self, workdir: str | os.PathLike[str], config: CheckpointConfig):
         import orbax.checkpoint as ocp
 
-        self.config = config
-        # Orbax wants absolute paths.
-        self.directory = pathlib.Path(workdir).expanduser().resolve() / FOLDER
+        orbax_noise.mute()
+        self.config, self.failures = config, 0
+        self.directory = workdirs.place(workdir) / FOLDER
+        workdirs.check_writable(self.directory)
+        self._scores = best.Scores(self.directory, config.best_metric, config.best_mode)
+        # The step in the background, and the last one that was not written, with the reason.
+        self._writing: int | None = None
+        self._failed: tuple[int, str] | None = None
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=config.keep or None, cleanup_tmp_directories=True
+                preservation_policy=Retention(config, self._scores),
+                cleanup_tmp_directories=True,
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
             ),
         )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: object, *exception: object) -> None:
+        # What is under way is told, and not what comes of it.
+        try:
+            with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
+                self.settle()
+        finally:
+            self._manager.close()
 
     def latest(self) -> int | None:
         """Returns the newest step, or None if there is none."""
         return self._manager.latest_step()
 
     def due(self, step: int) -> bool:
-        """Returns whether `save` writes at this step without being forced."""
+        """Returns whether `save` writes at this step without being forced.
+
+        Asked at every step, it also tells of a write in the background that has failed since.
+        """
+        if self._writing is not None and not self._manager.is_saving_in_progress():
+            self.settle()
         return self.config.every_steps > 0 and step % self.config.every_steps == 0
 
     def save(
@@ -90,7 +99,7 @@ class Checkpoints:
         """Writes a checkpoint if one is due or forced and the step has none yet.
 
         Returns once the state is copied; the files are written in the background. The state may
-        be donated afterwards.
+        be donated afterwards. Warns where the storage fails, now or later (`settle`).
 
         Args:
             step: number of steps done.
@@ -104,22 +113,132 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
-        if not (force or self.due(step)) or step in self._manager.all_steps():
+        if not (force or self.due(step)):
+            return False
+        self.settle()
+        if step in self._manager.all_steps():
             return False
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),  # pyright: ignore[reportCallIssue]
             data=ocp.args.JsonSave(data),  # pyright: ignore[reportCallIssue]
             meta=ocp.args.JsonSave(meta),  # pyright: ignore[reportCallIssue]
         )
-        return self._manager.save(step, args=items, force=True)
+        self._writing = step
+        try:
+            return self._manager.save(step, args=items, force=True)
+        except Exception as error:  # noqa: BLE001 - Orbax and TensorStore raise many kinds
+            self._fail(error)
+            return False
+
+    def settle(self) -> None:
+        """Returns when the last checkpoint is on disk, or with a warning that it failed.
+
+        Raises:
+            UserError: instead of the warning, with several processes.
+        """
+        if self._writing is None:
+            return
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # noqa: BLE001 - Orbax and TensorStore raise many kinds
+            self._fail(error)
+        else:
+            self._writing = self._failed = None
+
+    def wait(self) -> None:
+        """Returns when the last checkpoint is on disk.
+
+        Raises:
+            UserError: if it could not be written.
+        """
+        self.settle()
+        if self._failed is not None:
+            raise UserError(self._told(*self._failed) + "; then run the same command again")
+
+    def _fail(self, error: Exception) -> None:
+        if self._writing is None or not workdirs.is_storage(error):
+            raise error
+        step, self._writing = self._writing, None
+        self.failures += 1
+        self._failed = (step, workdirs.reason(error))
+        if jax.process_index() == 0:
+            checkpoint_files.remove_leftovers(self.directory)
+        if jax.process_count() > 1:
+            raise UserError(self._told(*self._failed) + "; then start all processes again")
+        # Orbax has forgotten the steps that were to go after this one, and they are still there.
+        self._manager.reload()
+        told = f"{self._told(*self._failed)}; training goes on and the next save tries again"
+        if step in self._manager.all_steps():
+            told = f"checkpoint {step} is whole, but older ones stay ({self._failed[1]})"
+            self._failed = None
+        warnings.warn(f"{told} ({self.failures} failed so far)", DataWarning, stacklevel=3)
+
+    def _told(self, step: int, reason: str) -> str:
+        known = [one for one in checkpoint_files.steps(self.directory) if one != step]
+        kept = f"checkpoint {known[0]} is the newest" if known else "there is no checkpoint yet"
+        free = workdirs.free_bytes(self.directory)
+        room = "" if free is None else f" with {workdirs.amount(free)} free"
+        return (
+            f"checkpoint {step} could not be written to {self.directory} ({reason}{room}); {kept}; "
+            "make room or mend the storage"
+        )
+
+    def _write_digests(self) -> None:
+        """Called in the background when a step's files are there, before it gets its name."""
+        for folder in self.directory.glob(f"{self._writing}.orbax-checkpoint-tmp*"):
+            checkpoint_files.write_digests(folder)
+
+    def improves(self, values: Mapping[str, Any]) -> bool:
+        """Returns whether an evaluation is the best so far; the same in every process.
+
+        Raises:
+            UserError: if it lacks `best_metric`.
+        """
+        better = self._scores.improves(values, self._manager.all_steps())
+        return checkpoint_files.as_first_process(better)
+
+    def score(self, step: int, values: Mapping[str, Any]) -> None:
+        """Notes what an evaluation measured at a step, if that step has a checkpoint.
+
+        Warns if it cannot be written.
+        """
+        if step not in (among := self._manager.all_steps()):
+            return
+        try:
+            with workdirs.as_os_error(self.directory):
+                self._scores.add(step, values, among)
+        except OSError as error:
+            warnings.warn(
+                f"what was measured at step {step} could not be written to {self.directory} "
+                f"({workdirs.reason(error)}): make room; the next evaluation writes it too",
+                DataWarning,
+                stacklevel=2,
+            )
+
+    def check_room(self, state: PyTree) -> None:
+        """Warns if the checkpoints of a state will not fit on the disk."""
+        free = workdirs.free_bytes(self.directory)
+        if free is None or jax.process_index() > 0:
+            return
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        # The old ones go when the new one is there.
+        more = max(1, self.config.keep + 1 - len(checkpoint_files.steps(self.directory)))
+        if free < size * more:
+            warnings.warn(
+                f"{self.directory} has {workdirs.amount(free)} free and its checkpoints will take "
+                f"up to {more} x {workdirs.amount(size)} more: make room, or lower "
+                "checkpoint.keep (an old one goes when the new one is there)",
+                DataWarning,
+                stacklevel=2,
+            )
 
     def meta(self) -> dict[str, Any] | None:
         """Returns the meta of the newest checkpoint that can be read, or None if there is none."""
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            try:
-                return _read_json(self.directory / str(step), "meta")
-            except (OSError, ValueError):
-                continue  # `restore` warns of it
+        for step in checkpoint_files.steps(self.directory):
+            folder = self.directory / str(step)
+            with contextlib.suppress(OSError, ValueError):  # `restore` warns of it
+                if not checkpoint_files.fault(folder, "meta/"):
+                    return checkpoint_files.read_json(folder, "meta")
         return None
 
     def restore(
@@ -144,36 +263,22 @@ class Checkpoints:
 
         def read(one: int) -> tuple[T, dict[str, Any], dict[str, Any]]:
             folder = self.directory / str(one)
-            _check_shapes(folder, abstract_state)
+            checkpoint_files.check_shapes(folder, abstract_state)
             items = ocp.args.Composite(
                 state=ocp.args.StandardRestore(abstract_state)  # pyright: ignore[reportCallIssue]
             )
             restored = self._manager.restore(one, args=items)
-            return restored["state"], _read_json(folder, "data"), _read_json(folder, "meta")
+            data, meta = (checkpoint_files.read_json(folder, name) for name in ("data", "meta"))
+            return restored["state"], data, meta
 
-        self.wait()
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        result, damaged = _newest_readable(self.directory, steps, step, read)
+        self.settle()
+        result, damaged = checkpoint_files.newest_readable(
+            self.directory, step, read, together=True
+        )
         if damaged:
-            self._set_aside(damaged)
+            checkpoint_files.set_aside(self.directory, damaged)
+            self._manager.reload()
         return result
-
-    def _set_aside(self, steps: Sequence[int]) -> None:
-        """Renames damaged steps, so that they neither count nor are in the way of a new save."""
-        if jax.process_index() == 0:
-            for step in steps:
-                target = self.directory / f"{step}.damaged"
-                shutil.rmtree(target, ignore_errors=True)
-                (self.directory / str(step)).rename(target)
-        if jax.process_count() > 1:
-            from jax.experimental import multihost_utils
-
-            multihost_utils.sync_global_devices("set aside damaged checkpoints")
-        self._manager.reload()
-
-    def wait(self) -> None:
-        """Returns when the last checkpoint is on disk."""
-        self._manager.wait_until_finished()
 
     def reached_preemption(self, step: int) -> bool:
         """Returns whether the scheduler is about to stop this run; the same on every host."""
@@ -183,7 +288,7 @@ class Checkpoints:
 def restore_networks(
     workdir: str | os.PathLike[str],
     *,
-    step: int | None = None,
+    step: int | str | None = None,
     names: Iterable[str] | None = None,
     stage: str | None = None,
     parts: Sequence[str] = PARTS,
@@ -192,8 +297,10 @@ def restore_networks(
     """Reads networks for inference: no optimiser is built, nothing in the workdir changes.
 
     Args:
-        workdir: the work directory of a training run, on any number of devices.
-        step: the step to read; by default the newest that is whole.
+        workdir: the work directory of a training run, on any number of devices. `WORKDIR@2000` and
+            `WORKDIR@best` name a step too.
+        step: the step to read, or "best" (`CheckpointConfig.best_metric`); by default the one that
+            the workdir names, else the newest that is whole.
         names: networks to read; all if None.
         stage: what the checkpoint must be of; anything if None.
         parts: of "params", "stats" and "ema"; the rest is None (`{}` for "stats").
@@ -204,19 +311,24 @@ def restore_networks(
         checkpoint's meta with its "step".
 
     Raises:
-        UserError: if there is no checkpoint, it is of another stage, or has no such network.
+        UserError: if there is no such checkpoint, it is of another stage, or has no such network.
     """
     import orbax.checkpoint as ocp
 
-    directory = pathlib.Path(workdir).expanduser().resolve() / FOLDER
+    orbax_noise.mute()
+    path, named = checkpoint_files.split(workdir)
+    directory = workdirs.place(path) / FOLDER
+    step = named if step is None else step
+    if step == BEST:
+        step = best.best_step(directory, checkpoint_files.steps(directory))
     target = jax.sharding.SingleDeviceSharding(device or jax.local_devices()[0])
 
     def read(one: int) -> tuple[dict[str, Network], dict[str, Any]]:
         folder = directory / str(one)
-        about = _read_json(folder, "meta")
+        about = checkpoint_files.read_json(folder, "meta")
         if stage is not None:
             check_stage(directory.parent, about.get("stage"), stage)
-        found = _metadata(folder)["networks"]
+        found = checkpoint_files.metadata(folder)["networks"]
         wanted = sorted(found) if names is None else list(names)
         for name in wanted:
             if name not in found:
@@ -245,72 +357,5 @@ def restore_networks(
         }
         return networks, {**about, "step": one}
 
-    steps = sorted((int(d.name) for d in directory.glob("*") if d.name.isdigit()), reverse=True)
-    return _newest_readable(directory, steps, step, read)[0]
-
-
-def _newest_readable(
-    directory: pathlib.Path, steps: Sequence[int], step: int | None, read: Callable[[int], T]
-) -> tuple[T, list[int]]:
-    """Returns what `read` makes of the newest step it can read, and the steps it could not."""
-    if not steps:
-        raise UserError(
-            f"{directory.parent} holds no trained model; train one there, or name another"
-        )
-    if step is not None and step not in steps:
-        raise UserError(
-            f"no checkpoint of step {step} in {directory.parent}; "
-            f"there are {', '.join(map(str, sorted(steps)))}"
-        )
-    damaged: list[int] = []
-    reason = ""
-    for one in steps if step is None else [step]:
-        try:
-            result = read(one)
-        except UserError:
-            raise
-        except Exception as error:  # noqa: BLE001 - Orbax and TensorStore raise many kinds
-            damaged.append(one)
-            # One line of what may be pages.
-            first = next(iter(str(error).strip().splitlines()), "")[:120]
-            reason = reason or f"{type(error).__name__}: {first}"
-            continue
-        for bad in damaged:
-            warnings.warn(
-                f"checkpoint {directory / str(bad)} cannot be read ({reason}); step {one} is used",
-                DataWarning,
-                stacklevel=3,
-            )
-        return result, damaged
-    raise UserError(
-        f"no checkpoint in {directory} can be read (newest: {reason}); "
-        "restore the folder from a copy, or start again in a new --workdir"
-    )
-
-
-def _read_json(folder: pathlib.Path, item: str) -> dict[str, Any]:
-    import orbax.checkpoint as ocp
-
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
-        return reader.restore(folder / item)
-
-
-def _metadata(folder: pathlib.Path) -> dict[str, Any]:
-    """Returns the saved state's tree with a shape and type for each leaf."""
-    import orbax.checkpoint as ocp
-
-    return ocp.PyTreeCheckpointHandler().metadata(folder / "state").tree  # pyright: ignore
-
-
-def _check_shapes(folder: pathlib.Path, abstract_state: PyTree) -> None:
-    """Raises a UserError if the saved leaves are not those wanted."""
-    saved = {k: (tuple(v.shape), str(v.dtype)) for k, v in tree.flatten(_metadata(folder)).items()}
-    wanted = {k: (tuple(v.shape), str(v.dtype)) for k, v in tree.flatten(abstract_state).items()}
-    wrong = [k for k in sorted(saved.keys() | wanted.keys()) if saved.get(k) != wanted.get(k)]
-    if wrong:
-        key = wrong[0]
-        raise UserError(
-            f"{folder} holds another network: {len(wrong)} arrays differ, the first is {key} with "
-            f"{saved.get(key, 'nothing')} saved and {wanted.get(key, 'nothing')} wanted; use the "
-            "version that wrote it, or a new --workdir"
-        )
+    assert step is None or isinstance(step, int)
+    return checkpoint_files.newest_readable(directory, step, read)[0]

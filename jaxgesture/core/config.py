@@ -125,6 +125,11 @@ def section(obj: Any) -> dict[str, Any]:
     }
 
 
+def defaults(sections: Mapping[str, type]) -> dict[str, Any]:
+    """The default configuration of dataclasses by section, as nested plain dictionaries."""
+    return {name: section(cls()) for name, cls in sections.items()}
+
+
 def check_sections(config: Any, names: Iterable[str]) -> None:
     """Checks that a configuration has exactly the sections `names`.
 
@@ -157,7 +162,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], free: Iterable[str] = ()
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    free: Iterable[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, tuple[Any, Any]]:
     """Returns the keys in which two configurations differ, with the old and the new value.
 
@@ -165,10 +173,14 @@ def differences(
         old: nested dictionaries, as read from JSON.
         new: nested dictionaries.
         free: sections ("train") or keys ("data.workers") which may differ.
+        defaults: values of the keys that `old` does not have, being written before there were such.
     """
     free = tuple(free)
     # Through JSON, where tuples are lists.
-    before, after = (flat(json.loads(json.dumps(c, default=str))) for c in (old, new))
+    before, after, unsaid = (
+        flat(json.loads(json.dumps(c, default=str))) for c in (old, new, defaults or {})
+    )
+    before = {**unsaid, **before}
     return {
         key: (before.get(key, "(absent)"), after.get(key, "(absent)"))
         for key in sorted(before.keys() | after.keys())

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgesture.core import checkpoint, meta, tree
+from jaxgesture.core import checkpoint, checkpoint_files, meta, tree
 from jaxgesture.core import config as configuration
+from jaxgesture.core import workdir as workdirs
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.state import Network
 from jaxgesture.core.types import PyTree
@@ -81,15 +82,21 @@ def load(folder: str | os.PathLike, stage: str) -> tuple[PyTree, dict[str, Any]]
 def restore_trained(
     workdir: str | os.PathLike, name: str, stage: str
 ) -> tuple[Network, dict[str, Any]]:
-    """The network of a training run's newest checkpoint, and its meta.
+    """The network of a training run's checkpoint, and its meta.
+
+    Args:
+      workdir: of the run; its newest checkpoint is taken, but for `WORKDIR@2000` that of the step
+        and for `WORKDIR@best` the best (`CheckpointConfig.best_metric`).
+      name: of the network.
+      stage: of the run.
 
     Raises:
-      UserError: if the folder is missing, holds no checkpoint, or is of the other stage.
+      UserError: if the folder is missing, holds no such checkpoint, or is of the other stage.
     """
-    folder = pathlib.Path(workdir).expanduser()
-    if not folder.is_dir():
+    folder = checkpoint_files.split(workdir)[0]
+    if not workdirs.place(folder).is_dir():
         raise UserError(
             f"no folder {folder}; name the work directory of a training run, or an exported model"
         )
-    networks, about = checkpoint.restore_networks(folder, names=[name], stage=stage)
+    networks, about = checkpoint.restore_networks(workdir, names=[name], stage=stage)
     return jax.tree.map(jnp.asarray, networks[name]), about

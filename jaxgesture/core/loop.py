@@ -5,21 +5,32 @@ A run is a pure function of its configuration: step k gets batch k and the key
 workdir resumes; the position in the data is the step.
 """
 
+import dataclasses
 import math
 import os
-import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
-from jaxgesture.core import meta, rng, sharding, tree
+from jaxgesture.core import (
+    accelerators,
+    checkpoint_files,
+    distributed,
+    meta,
+    rng,
+    sharding,
+    tree,
+)
+from jaxgesture.core import workdir as workdirs
 from jaxgesture.core.checkpoint import CheckpointConfig, Checkpoints
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.feed import Feed
 from jaxgesture.core.interrupt import StopRequests
 from jaxgesture.core.metrics import MetricWriter
+from jaxgesture.core.observe import Trace
 from jaxgesture.core.runner import Runner
 from jaxgesture.core.stage import Hook, Stage, TrainConfig
 from jaxgesture.core.state import TrainState, abstract, initialize
@@ -39,6 +50,7 @@ def run(
     rules: Sequence[sharding.Rule] = (),
     time_limit_s: float | None = None,
     *,
+    profile: str = "",
     hooks: Sequence[Hook] = (),
     free: Sequence[str] = FREE,
 ) -> TrainState:
@@ -54,6 +66,7 @@ def run(
         mesh: shape of the device mesh.
         rules: where single leaves of the state live (`sharding.state_shardings`).
         time_limit_s: stop, save and evaluate after this many seconds.
+        profile: "N:M" traces steps N to M into `profile/`, see `observe.Trace`.
         hooks: called with (step, state, mean metrics) at every log step; they must not keep the
             state, whose buffers the next step takes over.
         free: sections or keys of `stage.meta["config"]` that may differ from the stored ones.
@@ -68,20 +81,26 @@ def run(
         SystemExit: after SIGTERM (status 0) or Ctrl-C (status 130), once the state is saved.
     """
     start_time = time.monotonic()
-    folder = pathlib.Path(workdir).expanduser().absolute()
+    folder = workdirs.place(workdir)
+    trace = Trace(profile, folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give a folder as --workdir")
-    device_mesh = sharding.make_mesh(mesh)
+    if checkpoint.best_metric and (stage.evaluate is None or not train.eval_every):
+        raise UserError(
+            f"checkpoint.best_metric={checkpoint.best_metric!r} needs evaluations: give "
+            "train.eval_every more than 0 and, where nothing is evaluated, data to evaluate on"
+        )
     key = jax.random.key(train.seed)
+    init_key = rng.stream(key, "init")
+    shapes = abstract(stage.init, init_key)
+    device_mesh = sharding.make_mesh(_settled(mesh, shapes))
     with Checkpoints(folder, checkpoint) as checkpoints:
         stored = checkpoints.meta()
         if stored is not None:
-            meta.check(stored, stage.name, stage.meta, folder, free)
-        init_key = rng.stream(key, "init")
+            meta.check(stored, stage.name, stage.meta, folder, free, stage.defaults)
         if checkpoints.latest() is None:
             state = initialize(stage.init, init_key, device_mesh, rules)
         else:
-            shapes = abstract(stage.init, init_key)
             target = sharding.with_shardings(
                 shapes, sharding.state_shardings(shapes, device_mesh, rules)
             )
@@ -95,12 +114,30 @@ def run(
             )
             if step >= train.steps:
                 runner.say(f"nothing to do: {folder} has {step} of {train.steps} steps")
-                if not runner.evaluated():
-                    runner.evaluate()
+                with distributed.attended():
+                    if not checkpoint_files.as_first_process(runner.evaluated()):
+                        runner.evaluate()
                 return state
+            trace.check(step, train.steps)
+            checkpoints.check_room(state)
             deadline = math.inf if time_limit_s is None else start_time + time_limit_s
             with StopRequests() as stop, Feed(batches(step), device_mesh) as feed:
-                return runner.train(feed, rules, stop, deadline, hooks)
+                with distributed.attended():
+                    return runner.train(feed, rules, stop, deadline, hooks, trace)
+
+
+def _settled(mesh: sharding.MeshConfig, shapes: TrainState) -> sharding.MeshConfig:
+    """The mesh's shape with nothing left to choose; the same in every process."""
+    devices = jax.devices()
+    memory = accelerators.memory(jax.local_devices()[0])
+    settled = sharding.automatic(mesh, len(devices), tree.nbytes(shapes), memory)
+    if jax.process_count() == 1:
+        return settled
+    from jax.experimental import multihost_utils
+
+    # Hosts may be told of slightly different memories.
+    fsdp = multihost_utils.broadcast_one_to_all(np.int32(settled.fsdp))
+    return dataclasses.replace(settled, fsdp=int(fsdp))
 
 
 def _describe(state: TrainState) -> str:

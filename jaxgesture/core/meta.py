@@ -1,6 +1,7 @@
 """What a checkpoint says of the run that wrote it, and whether another run may go on from it."""
 
 import importlib.metadata
+import os
 import pathlib
 import subprocess
 import sys
@@ -59,8 +60,9 @@ def check(
     stored: Mapping[str, Any],
     stage: str,
     given: Mapping[str, Any],
-    workdir: pathlib.Path,
+    workdir: os.PathLike[str],
     free: Sequence[str],
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Checks that a stored meta is that of this stage and configuration.
 
@@ -70,6 +72,7 @@ def check(
         given: the stage's own meta; "config" and the hashes of the data are compared.
         workdir: for the message.
         free: sections or keys of the configuration that may differ.
+        defaults: of the keys of a configuration that the stored one is too old to have.
 
     Raises:
         UserError: naming the keys that differ, with both values.
@@ -85,7 +88,7 @@ def check(
                 f"{workdir} was trained on other data ({name} differs); point data.directory back "
                 "to it, or use another --workdir"
             )
-    changed = config.differences(stored.get("config", {}), given.get("config", {}), free)
+    changed = config.differences(stored.get("config", {}), given.get("config", {}), free, defaults)
     if changed:
         listed = [f"{key} was {old!r}, now {new!r}" for key, (old, new) in changed.items()]
         more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
@@ -100,7 +103,7 @@ def check(
         )
 
 
-def check_stage(folder: pathlib.Path, found: Any, wanted: str) -> None:
+def check_stage(folder: os.PathLike[str], found: Any, wanted: str) -> None:
     """Raises a UserError if a folder holds a model of another stage."""
     if found != wanted:
         raise UserError(f"{folder} holds a model of {found!r}; give one of {wanted!r}")

@@ -1,11 +1,15 @@
 """Optimisers and learning-rate schedules, made from one configuration section."""
 
 import dataclasses
+import math
+from collections.abc import Mapping
 
+import jax.numpy as jnp
 import optax
 
 from jaxgesture.core.adan import adan
 from jaxgesture.core.errors import UserError
+from jaxgesture.core.types import Array, PyTree
 
 OPTIMIZERS = ("adam", "adamw", "adan", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
@@ -33,6 +37,9 @@ class OptimConfig:
         ema_decay: weight of the old value in the running average of the parameters, the one
             that is used after training; 0 keeps no average.
         ema_warmup: start with a shorter average, min(ema_decay, (1 + step) / (10 + step)).
+        accumulate: parts into which a batch is cut; their gradients are averaged before the one
+            update, so that only a part must fit into memory. Batch statistics are those of the
+            parts.
     """
 
     name: str = "adam"
@@ -50,6 +57,15 @@ class OptimConfig:
     final_fraction: float = 0.0
     ema_decay: float = 0.0
     ema_warmup: bool = False
+    accumulate: int = 1
+
+    def __post_init__(self):
+        if not 0 <= self.learning_rate < math.inf:
+            raise UserError(
+                f"optim.learning_rate={self.learning_rate} learns nothing; choose 0 or more"
+            )
+        if self.accumulate < 1:
+            raise UserError(f"optim.accumulate={self.accumulate} must be 1 (whole batches) or more")
 
 
 def make_schedule(config: OptimConfig, total_steps: int) -> optax.Schedule:
@@ -123,9 +139,24 @@ def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTrans
     return optimizer
 
 
+def grad_norms(grads: Mapping[str, PyTree], name: str = "grad_norm") -> dict[str, Array]:
+    """The gradient's global norm, `name`, and the norm of each part, `name`_PART.
+
+    Parts are what the parameters are named by; numbered ones, as "layer_0" and "layer_1", are one.
+    """
+    squares: dict[str, Array] = {}
+    for part, values in grads.items():
+        one = optax.tree.norm(values, squared=True)
+        part = part.rstrip("0123456789").rstrip("_") or part
+        squares[part] = squares[part] + one if part in squares else one
+    norms = {f"{name}_{part}": jnp.sqrt(square) for part, square in squares.items()}
+    return {name: jnp.sqrt(sum(squares.values())), **norms}
+
+
 def free_keys(config: OptimConfig) -> tuple[str, ...]:
     """The keys of a training configuration that may differ when a run is resumed."""
     free = ("data.directory", "data.workers", "train.log_every", "train.eval_every",
-            "checkpoint", "eval", "mesh")  # fmt: skip
+            "checkpoint", "eval", "mesh", "model.remat", "model.remat_policy",
+            "optim.accumulate")  # fmt: skip
     # A cosine schedule hangs on the number of steps: another number is another training.
     return free if config.schedule == "cosine" else (*free, "train.steps")

@@ -22,6 +22,8 @@ from jaxgesture.core.types import PyTree
 AXES = ("data", "fsdp")
 # Splitting a small leaf costs more in communication than it saves in memory.
 MIN_SHARDED_SIZE = 2**10
+# Of a device's memory; gradients, activations and the compiler's copies need the rest.
+STATE_SHARE = 0.25
 
 Rule = tuple[str, PartitionSpec]
 
@@ -31,12 +33,14 @@ class MeshConfig:
     """The mesh's shape.
 
     Attributes:
-        data: devices along "data"; -1 means all that are left.
-        fsdp: devices along "fsdp", over which the state is split.
+        data: devices along "data"; -1 (auto) means all that `fsdp` leaves.
+        fsdp: devices along "fsdp", over which the state is split. -1 (auto) takes as few as leave
+            the state at most `STATE_SHARE` of a device's memory, 1 where that memory is not known
+            (CPUs); with `data` given, all that it leaves.
     """
 
     data: int = -1
-    fsdp: int = 1
+    fsdp: int = -1
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
@@ -47,6 +51,8 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """
     devices = jax.devices() if devices is None else list(devices)
     total, data, fsdp = len(devices), config.data, config.fsdp
+    if fsdp == -1:
+        fsdp = 1 if data < 1 or total % data else total // data
     if data == -1 and fsdp >= 1 and total % fsdp == 0:
         data = total // fsdp
     if data < 1 or fsdp < 1 or data * fsdp != total:
@@ -56,6 +62,22 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
         )
     # Automatic axes: explicit ones cannot convolve with kernels split over "fsdp".
     return jax.make_mesh((data, fsdp), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+
+
+def automatic(config: MeshConfig, count: int, state_bytes: int, memory: int | None) -> MeshConfig:
+    """Returns the mesh's shape with "fsdp" chosen where it is -1 and "data" does not give it.
+
+    Args:
+        config: the shape asked for.
+        count: number of devices.
+        state_bytes: of the whole state, see `tree.nbytes`.
+        memory: bytes of one device's memory; None where it is not known.
+    """
+    if config.fsdp != -1 or config.data != -1:
+        return config
+    divisors = [n for n in range(1, count + 1) if count % n == 0]
+    enough = (n for n in divisors if memory is None or state_bytes / n <= STATE_SHARE * memory)
+    return dataclasses.replace(config, fsdp=next(enough, count))
 
 
 def leaf_spec(

@@ -59,6 +59,7 @@ class Stage:
         evaluate: (state, step, writer) -> scalars by name; may write images through the writer.
         meta: stored with the checkpoints, JSON values; "config" holds the configuration as nested
             dictionaries, which must stay the same as long as a workdir is used.
+        defaults: of that configuration, for workdirs that are older than some of its keys.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Stage:
     frozen: PyTree | None = None
     evaluate: Callable[[TrainState, int, MetricWriter], Mapping[str, Any]] | None = None
     meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 Hook = Callable[[int, TrainState, dict[str, float]], None]

@@ -84,6 +84,7 @@ def initialize(
     return lowered.compile(compiler_options=options)(key)
 
 
+@jax.named_scope("optimiser")
 def apply_gradients(
     network: Network,
     grads: PyTree,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgesture.core.types import PyTree
@@ -43,6 +44,15 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
 def count(tree: PyTree) -> int:
     """Returns the number of scalars in the arrays (or shape structs) of a pytree."""
     return sum(int(np.prod(leaf.shape, dtype=np.int64)) for leaf in jax.tree.leaves(tree))
+
+
+def nbytes(tree: PyTree) -> int:
+    """Returns the bytes of the arrays (or shape structs) of a pytree; random keys count as none."""
+    return sum(
+        int(np.prod(leaf.shape, dtype=np.int64)) * np.dtype(leaf.dtype).itemsize
+        for leaf in jax.tree.leaves(tree)
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    )
 
 
 def sha256(tree: PyTree) -> str:

@@ -15,7 +15,7 @@ Images are RGB; `uint8` in [0, 255] in storage and pipelines, `float32` in [0, 1
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
@@ -23,8 +23,21 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 PyTree = Any
 AnyArray = Array | np.ndarray
 Batch = Mapping[str, Array]
-Metrics = dict[str, Array]
 NumpyBatch = dict[str, np.ndarray]
+
+
+class Weighted(NamedTuple):
+    """A metric of which a step has seen `weight`, perhaps nothing; both are scalars.
+
+    The mean over several steps is the sum of their totals over the sum of their weights, and there
+    is none where all weights are 0.
+    """
+
+    total: Array
+    weight: Array
+
+
+Metrics = dict[str, Array | Weighted]
 
 __all__ = [
     "AnyArray",
@@ -37,4 +50,5 @@ __all__ = [
     "NumpyBatch",
     "PyTree",
     "UInt8",
+    "Weighted",
 ]

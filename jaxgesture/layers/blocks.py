@@ -1,8 +1,5 @@
 """Convolution blocks that the encoder, the enhancer and the decoders share."""
 
-from collections.abc import Callable
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -12,11 +9,6 @@ from jaxgesture.layers.norm import GroupNorm
 from jaxgesture.layers.resize import nearest_down2, nearest_up2
 
 RESIZES = {"none": lambda x: x, "down": nearest_down2, "up": nearest_up2}
-
-
-def recomputed(block: type[nn.Module], remat: bool) -> Callable[..., Any]:
-    """A block's class; with `remat` its backward pass keeps the input alone and computes again."""
-    return nn.remat(block) if remat else block
 
 
 class ConvNormRelu(nn.Module):

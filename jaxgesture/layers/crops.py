@@ -1,5 +1,6 @@
 """Boxes cut out of images and brought to one size."""
 
+import jax
 import jax.numpy as jnp
 
 from jaxgesture.core.types import Array, Bool, Float
@@ -8,6 +9,7 @@ from jaxgesture.layers.sampling import grid_sample
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
+@jax.named_scope("crops")
 def crop_and_resize(
     image: Float[Array, "b h w c"], boxes: Float[Array, "b k 4"], size: int
 ) -> tuple[Float[Array, "b k s s c"], Bool[Array, "b k"]]:

@@ -48,6 +48,7 @@ def _blur_kernel(factor: int) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
+@jax.named_scope("pyramid")
 def blur_downsample(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:
     """One level of an anti-aliased pyramid: Gaussian blur, then every `factor`-th pixel from 0.
 

@@ -105,6 +105,14 @@ def test_differences_ignore_what_is_free_and_tuples_that_became_lists():
     assert "train.steps" in config.differences(old, new, ["train.step"])
 
 
+def test_a_key_that_is_younger_than_a_workdir_is_no_difference_at_its_default():
+    old, new = {"model": {"width": 8}}, {"model": {"width": 8, "deep": False}}
+    defaults = {"model": {"width": 4, "deep": False}}
+    assert config.differences(old, new, defaults=defaults) == {}
+    other = {"model": {"width": 8, "deep": True}}
+    assert config.differences(old, other, defaults=defaults) == {"model.deep": (False, True)}
+
+
 def test_words_after_the_colon():
     presets, words = ("paper", "debug"), ("no_deviation",)
     assert config.apply_words("", presets, words) == ("paper", [])

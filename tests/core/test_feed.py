@@ -125,12 +125,12 @@ def _waits(workdir, source_pause, step_pause):
     train = loop.TrainConfig(steps=12, log_every=4, eval_every=0)
     loop.run(toy.stage(step=step), batches, workdir, train, CheckpointConfig(), MeshConfig())
     lines = list(itertools.islice(read_scalars(workdir), 1, None))
-    return [line["train/data_wait"] for line in lines if "train/data_wait" in line]
+    return [line["speed/data_wait"] for line in lines if "speed/data_wait" in line]
 
 
 def test_the_loop_prints_the_share_of_its_time_that_it_waits(tmp_path):
     slow_source = _waits(tmp_path / "source", PAUSE, 0.0)
     slow_step = _waits(tmp_path / "step", 0.0, PAUSE)
     assert len(slow_source) == len(slow_step) == 2
-    assert min(slow_source) > 0.7
+    assert min(slow_source) > 0.5  # a step takes time too, the more the busier the cores
     assert max(slow_step) < 0.2

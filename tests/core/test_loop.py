@@ -16,6 +16,7 @@ from jaxgesture.core.errors import UserError
 from jaxgesture.core.loop import TrainConfig
 from jaxgesture.core.metrics import read_scalars
 from jaxgesture.core.sharding import MeshConfig
+from jaxgesture.core.types import Weighted
 
 
 def run(workdir, steps, *, stage=None, batches=toy.batches, every=0, log=2, limit=None, **options):
@@ -105,7 +106,7 @@ def test_the_opening_has_a_step_of_its_own(tmp_path):
     assert judged == [4, 5, 6]
     # The step is traced before the opening, so that a mistake in it shows at once.
     assert traces == ["step", "opening", "step"]
-    lines = [x for x in read_scalars(tmp_path / "whole") if "train/data_wait" in x]
+    lines = [x for x in read_scalars(tmp_path / "whole") if "speed/data_wait" in x]
     first, second, third = lines
     assert "train/loss" not in first and "train/read" in first
     # Steps 3 and 4 are of either kind: each mean is of the steps that have the metric.
@@ -155,8 +156,8 @@ def test_metrics_are_window_means_and_resume_without_duplicates(tmp_path):
     np.testing.assert_allclose(
         [line["train/loss"] for line in lines], np.mean(np.reshape(losses, (3, 2)), 1), rtol=1e-6
     )
-    assert all(line["train/examples_per_second"] > 0 for line in lines)
-    assert all(0 <= line["train/data_wait"] <= 1 for line in lines)
+    assert all(line["speed/examples_per_second"] > 0 for line in lines)
+    assert all(0 <= line["speed/data_wait"] <= 1 for line in lines)
     # As after a kill -9: lines beyond the checkpoint, the last one cut.
     with (tmp_path / "each" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 7, "train/loss": 1}\n{"step": 8, "tr')
@@ -288,6 +289,21 @@ def test_metrics_must_be_scalars(tmp_path):
     stage = toy.stage(step=lambda now, batch, key: (now, {"loss": jnp.zeros(3)}))
     with pytest.raises(ValueError, match=r"metric 'loss' has shape \(3,\)"):
         run(tmp_path, 1, stage=stage)
+
+
+def test_a_weighted_metric_is_averaged_over_what_was_seen(tmp_path):
+    def step(now, batch, key):
+        now, metrics = toy.step(now, batch, key)
+        odd = (now.step % 2).astype(jnp.float32)
+        seen = Weighted(odd * now.step, odd)
+        never = Weighted(jnp.zeros(()), jnp.zeros(()))
+        return now, {**metrics, "seen": seen, "never": never}
+
+    run(tmp_path, 6, stage=toy.stage(step=step), log=3)
+    lines = [line for line in read_scalars(tmp_path) if "train/loss" in line]
+    # Of the steps 0 to 2 only 1 counts, of 3 to 5 both odd ones.
+    assert [line["train/seen"] for line in lines] == [1.0, 4.0]
+    assert not any("train/never" in line for line in lines)
 
 
 def test_wrong_lengths_are_refused():

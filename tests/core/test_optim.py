@@ -60,3 +60,9 @@ def test_each_optimiser_lowers_a_quadratic(name):
 def test_mistakes_name_the_key(config, message):
     with pytest.raises(UserError, match=message):
         make_optimizer(config, 10)
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_rates_that_learn_nothing(rate):
+    with pytest.raises(UserError, match="optim.learning_rate="):
+        OptimConfig(learning_rate=rate)

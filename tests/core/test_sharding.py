@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from jaxgesture.core import sharding
+from jaxgesture.core import accelerators, sharding
 from jaxgesture.core.errors import UserError
 
 
@@ -45,3 +45,32 @@ def test_a_batch_that_does_not_divide_names_the_key_and_the_multiple():
             sharding.put_batch({"x": np.zeros((6, 2))}, mesh)  # pyright: ignore
     finally:
         sharding.batch_sharding = real
+
+
+@pytest.mark.parametrize(
+    ("shape", "devices", "state", "memory", "fsdp"),
+    [
+        ((-1, -1), 8, 2**30, None, 1),  # a CPU: nothing is known
+        ((-1, -1), 8, 2**30, 16 * 2**30, 1),
+        ((-1, -1), 8, 2**33, 16 * 2**30, 2),
+        ((-1, -1), 12, 13 * 2**30, 16 * 2**30, 4),  # 3 is not enough
+        ((-1, -1), 6, 2**40, 2**30, 6),  # nothing is: the most
+        ((-1, 1), 8, 2**40, 2**30, 1),  # what is given stays
+        ((4, -1), 8, 2**20, 2**30, -1),
+    ],
+)
+def test_the_automatic_mesh_hangs_on_devices_and_memory(shape, devices, state, memory, fsdp):
+    found = sharding.automatic(sharding.MeshConfig(*shape), devices, state, memory)
+    assert found == sharding.MeshConfig(shape[0], fsdp)
+
+
+def test_peaks_are_found_by_the_name_of_a_device():
+    kinds = {"TPU v5 lite": 197, "TPU v5p": 459, "TPU v6 lite": 918, "NVIDIA H100 80GB HBM3": 989}
+    for kind, teraflops in kinds.items():
+        found = accelerators.find(kind)
+        assert found is not None and found.teraflops == teraflops
+    assert accelerators.find("cpu") is None and accelerators.find("NVIDIA L400") is None
+    assert getattr(accelerators.find("NVIDIA L40"), "memory", 0) == 48 * 10**9
+    assert accelerators.memory(jax.devices()[0]) is None
+    described = types.SimpleNamespace(device_kind="NVIDIA H200", memory_stats=lambda: None)
+    assert accelerators.memory(described) == 141 * 10**9

@@ -37,9 +37,11 @@ def reference(x, grid, align_corners, padding):
 
 @pytest.mark.parametrize("padding", ["zeros", "border"])
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("dimensions", [2, 3])
-def test_equals_scipy_inside_and_outside(dimensions, align_corners, padding):
-    x = draw(dimensions)
+@pytest.mark.parametrize(("dimensions", "channels"), [(2, 3), (3, 3), (2, 33), (3, 17)])
+def test_equals_scipy_inside_and_outside(dimensions, channels, align_corners, padding):
+    # Cells of 33 and of 17 numbers are too long to be joined.
+    assert (channels * 2**dimensions > sampling.ROW) == (channels > 3)
+    x = draw(dimensions, channels)
     # Well inside, in the half cell at the edge, and far outside.
     shape = (2, *(6,) * (dimensions - 1), 5, dimensions)
     grid = np.random.default_rng(1).uniform(-1.6, 1.6, shape).astype(np.float32)
@@ -103,6 +105,25 @@ def test_gradient_with_respect_to_the_places():
             for s in (1, -1)
         ]
         assert float(ours[n, i, d]) == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-2)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_joined_cells_give_what_single_cells_give(dimensions, padding, monkeypatch):
+    """Values are equal to the last bit; a cell's gradient is summed in another order."""
+    x = jnp.asarray(draw(dimensions))
+    shape = (2, 50, dimensions)
+    grid = jnp.asarray(np.random.default_rng(4).uniform(-1.6, 1.6, shape), jnp.float32)
+
+    def results(row):
+        monkeypatch.setattr(sampling, "ROW", row)
+        value, back = jax.vjp(lambda *a: sampling.grid_sample(*a, padding=padding), x, grid)
+        return value, *back(jnp.cos(value))
+
+    joined, single = results(sampling.ROW), results(0)
+    np.testing.assert_array_equal(joined[0], single[0])
+    np.testing.assert_array_equal(joined[2], single[2])
+    np.testing.assert_allclose(joined[1], single[1], atol=1e-6)
 
 
 def test_result_has_the_type_of_the_map():

@@ -1,0 +1,116 @@
+"""Which checkpoint is best: `WORKDIR/checkpoints/scores.json`, what evaluations measured.
+
+    {"metric": "psnr", "mode": "max", "steps": {"2000": {"psnr": 24.1, "loss": 0.2}, ...}}
+
+Only steps that were evaluated themselves are in it, and only those on disk count.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+from etils import epath
+
+from jaxgesture.core import workdir as workdirs
+from jaxgesture.core.errors import UserError
+
+FILE = "scores.json"
+MODES = ("max", "min")
+
+
+class Scores:
+    """The scores of the checkpoints in one folder; only process 0 writes.
+
+    Args:
+        directory: of the checkpoints.
+        metric: of the evaluations, by their name for it; "" for none.
+        mode: "max" or "min", what is better.
+    """
+
+    def __init__(self, directory: epath.Path, metric: str, mode: str):
+        self.path, self.metric, self.mode = directory / FILE, metric, mode
+        self.steps = _read(self.path).get("steps", {})
+
+    def best(self, among: Iterable[int]) -> int | None:
+        """Returns the best of some steps, the first of equals; None if none has a score."""
+        return _best(self.steps, self.metric, self.mode, among)
+
+    def improves(self, values: Mapping[str, Any], among: Iterable[int]) -> bool:
+        """Returns whether new values are better than those of all the given steps.
+
+        Raises:
+            UserError: if they lack the metric.
+        """
+        if not self.metric:
+            return False
+        if self.metric not in values:
+            raise UserError(
+                f"checkpoint.best_metric={self.metric!r} is nothing that the evaluation measures; "
+                f"it measures {', '.join(sorted(values)) or 'nothing'}; the same command with one "
+                "of these goes on from the last checkpoint"
+            )
+        new = {**self.steps, "-1": {self.metric: float(values[self.metric])}}
+        return _best(new, self.metric, self.mode, [*among, -1]) == -1
+
+    def add(self, step: int, values: Mapping[str, Any], among: Iterable[int]) -> None:
+        """Notes what a step measures, and forgets the steps that are not among those given."""
+        kept = {str(one) for one in among} & self.steps.keys()
+        self.steps = {name: self.steps[name] for name in kept}
+        # JSON has no number for the others, and they are never best.
+        finite = {name: float(v) for name, v in values.items() if math.isfinite(float(v))}
+        self.steps[str(step)] = finite
+        if jax.process_index() == 0:
+            text = json.dumps({"metric": self.metric, "mode": self.mode, "steps": self.steps})
+            workdirs.write_whole(self.path, text + "\n")
+
+
+def best_step(directory: epath.Path, among: Iterable[int]) -> int:
+    """Returns the best of the steps of a folder, by the metric its run asked for.
+
+    Raises:
+        UserError: if the run asked for none, or none was evaluated.
+    """
+    found, among = _read(directory / FILE), list(among)
+    if not found.get("metric"):
+        raise UserError(
+            f"{directory.parent} has no best step: its run had no checkpoint.best_metric; name a "
+            f"step instead, {', '.join(map(str, sorted(among)))}"
+        )
+    best = _best(found["steps"], found["metric"], found["mode"], among)
+    if best is None:
+        raise UserError(
+            f"no checkpoint in {directory.parent} was evaluated yet; name a step instead, "
+            f"{', '.join(map(str, sorted(among)))}"
+        )
+    return best
+
+
+def _read(path: epath.Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        for name in found["steps"]:
+            int(name)
+        return found
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); delete it: the best step is then the best of those that "
+            "are evaluated from now on"
+        ) from error
+
+
+def _best(
+    steps: Mapping[str, Mapping[str, float]], metric: str, mode: str, among: Iterable[int]
+) -> int | None:
+    sign = -1.0 if mode == "max" else 1.0
+    ranked = [
+        (sign * steps[str(step)][metric], step)
+        for step in sorted(among)
+        if metric in steps.get(str(step), {})
+    ]
+    finite = [pair for pair in ranked if math.isfinite(pair[0])]
+    # -1 stands for a new step: it must beat the others.
+    return min(finite, key=lambda pair: (pair[0], pair[1] == -1))[1] if finite else None
