@@ -14,6 +14,8 @@ from jaxgesture.animation.discriminator import (
     lsgan_discriminator,
     lsgan_generator,
 )
+from jaxgesture.core.accumulate import gradients
+from jaxgesture.core.optim import grad_norms
 from jaxgesture.core.state import Network, apply_gradients, create_network
 from jaxgesture.core.types import Array, Bool, Float, PyTree
 
@@ -50,8 +52,9 @@ def update(
     real: Float[Array, "b h w 3"],
     stats: PyTree,
     active: Bool[Array, ""],
-) -> tuple[Network, Float[Array, ""]]:
-    """The discriminator after one step of its own, or as it was, and its loss.
+    parts: int = 1,
+) -> tuple[Network, dict[str, Float[Array, ""]]]:
+    """The discriminator after one step of its own, or as it was, and its metrics.
 
     Args:
       model: the discriminator.
@@ -61,19 +64,25 @@ def update(
       real: carries no gradient.
       stats: statistics after the generator's look.
       active: whether it learns yet.
+      parts: the batch is looked at in so many, see `core.accumulate`.
+
+    Returns:
+      The discriminator; "discriminator_loss", and the norm of its gradient.
     """
     generated, real = jax.lax.stop_gradient((generated, real))
 
-    def objective(params: PyTree):
+    def objective(params: PyTree, images: PyTree, stats: PyTree, part: Array):
+        del part
         fake, seen = model.apply(
-            {"params": params, "batch_stats": stats}, generated, train=True, mutable=["batch_stats"]
+            {"params": params, "batch_stats": stats}, images[0], train=True, mutable=["batch_stats"]
         )
-        true, seen = model.apply({"params": params, **seen}, real, train=True,
+        true, seen = model.apply({"params": params, **seen}, images[1], train=True,
                                  mutable=["batch_stats"])  # fmt: skip
-        return lsgan_discriminator(true, fake), seen["batch_stats"]
+        return lsgan_discriminator(true, fake), ({}, {}, seen["batch_stats"])
 
-    (loss, seen), grads = jax.value_and_grad(objective, has_aux=True)(network.params)
+    loss, grads, _, _, seen = gradients(objective, network.params, (generated, real), stats, parts)
     after, _ = apply_gradients(network, grads, optimizer, stats=seen)
     # A branch of the program would be slow; what is chosen is small.
     kept = jax.tree.map(lambda new, old: jnp.where(active, new, old), after, network)
-    return kept, loss
+    norm = grad_norms(grads, "grad_norm_discriminator")["grad_norm_discriminator"]
+    return kept, {"discriminator_loss": loss, "grad_norm_discriminator": norm}

@@ -10,6 +10,7 @@ this does not: the two lie at most 0.5 + |M| levels apart, |M| the largest sum o
 values, which is 1.9 levels for the default strengths.
 """
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
@@ -47,6 +48,7 @@ def augmented(
     return images / 255.0
 
 
+@jax.named_scope("augment")
 def pair(batch: Batch, dtype: DTypeLike = jnp.float32) -> tuple[Array, Array]:
     """Source and driving images of a batch, changed alike as the batch says; floats in [0, 1].
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from jaxgesture.core.errors import UserError
+from jaxgesture.layers.remat import check_policy
 
 DTYPES = ("float32", "bfloat16", "float64")
 
@@ -39,9 +40,10 @@ class AnimationConfig:
       enhancer: enhance the image feature (eq. 2).
       motion_decoder: decode the motion field; otherwise it is resized bilinearly.
       prelu_slope: initial negative slope of the deviation's PReLU.
-      remat: keep only what enters each convolution block of encoder, enhancer, motion decoder and
-        deviation decoder for the backward pass, and compute the rest again: less memory for one
-        more forward pass of them.
+      remat: compute again in the backward pass what is inside the convolution blocks of all parts
+        and the feature networks of the losses: less memory for about one more forward pass.
+      remat_policy: what is kept, see `layers.remat`: "blocks" what enters a block, "products" also
+        the results of convolutions.
       dtype: compute type of the convolutions, "float32" or "bfloat16"; "float64" for checks.
     """
 
@@ -70,6 +72,7 @@ class AnimationConfig:
     motion_decoder: bool = True
     prelu_slope: float = 0.14159
     remat: bool = False
+    remat_policy: str = "blocks"
     dtype: str = "float32"
 
     def __post_init__(self):
@@ -84,6 +87,7 @@ class AnimationConfig:
                 raise UserError(
                     f"model.{name} is {getattr(self, name)}; choose a finite number >= 0"
                 )
+        check_policy(self.remat_policy)
         if self.dtype not in DTYPES:
             raise UserError(f"model.dtype is {self.dtype!r}; choose 'float32' or 'bfloat16'")
 

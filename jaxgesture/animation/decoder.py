@@ -10,9 +10,10 @@ import jax.numpy as jnp
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.blocks import ConvNormRelu, ResidualBlock, ResizeBlock, recomputed
+from jaxgesture.layers.blocks import ConvNormRelu, ResidualBlock, ResizeBlock
 from jaxgesture.layers.conv import Conv, PReLU
 from jaxgesture.layers.norm import at_least_float32
+from jaxgesture.layers.remat import recomputed
 from jaxgesture.layers.resize import nearest_up2
 
 RESIDUAL_GROUPS, UP_GROUPS, SCENE_GROUPS = 16, 8, 4
@@ -28,7 +29,8 @@ class DeviationDecoder(nn.Module):
         """Builds the blocks; those of the deviation only where it is used."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         residual, resize, simple = (
-            recomputed(block, config.remat) for block in (ResidualBlock, ResizeBlock, ConvNormRelu)
+            recomputed(block, config.remat, config.remat_policy)
+            for block in (ResidualBlock, ResizeBlock, ConvNormRelu)
         )
         self.conv_in = Conv(config.encoder_widths[-1], 1, dtype=dtype)
         self.res_ms = [residual(RESIDUAL_GROUPS, dtype=dtype) for _ in range(config.decoder_blocks)]

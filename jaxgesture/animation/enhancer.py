@@ -6,9 +6,10 @@ import numpy as np
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.blocks import ResidualBlock, ResizeBlock, recomputed
+from jaxgesture.layers.blocks import ResidualBlock, ResizeBlock
 from jaxgesture.layers.conv import Conv, uniform_fan_in
 from jaxgesture.layers.norm import GroupNorm
+from jaxgesture.layers.remat import recomputed
 
 RESIDUAL_GROUPS, NARROW_GROUPS, WIDE_GROUPS, OUTPUT_GROUPS = 16, 8, 16, 12
 
@@ -46,7 +47,7 @@ class UNet(nn.Module):
         narrow, wide = self.config.enhancer_widths
 
         def block(name, features, groups, resize):
-            made = recomputed(ResizeBlock, self.config.remat)
+            made = recomputed(ResizeBlock, self.config.remat, self.config.remat_policy)
             return made(features, groups, resize, dtype=dtype, name=name)
 
         down_0 = block("down_0", narrow, NARROW_GROUPS, "down")(x)
@@ -68,7 +69,7 @@ class FeatureEnhancer(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """Returns the enhanced feature, of the input's shape."""
         dtype = jnp.dtype(self.config.dtype)
-        block = recomputed(ResidualBlock, self.config.remat)
+        block = recomputed(ResidualBlock, self.config.remat, self.config.remat_policy)
         for i in range(self.config.enhancer_blocks):
             x = block(RESIDUAL_GROUPS, dtype=dtype, name=f"res_ms_{i}")(x)
         return UNet(self.config, name="unet")(x)

@@ -14,6 +14,7 @@ from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
 from jaxgesture.layers.conv import Conv, uniform_fan_in
 from jaxgesture.layers.norm import BatchNorm, at_least_float32
+from jaxgesture.layers.remat import recomputed
 from jaxgesture.layers.resize import max_pool3
 
 ANGLES = ("yaw", "pitch", "roll")
@@ -26,7 +27,7 @@ class Bottleneck(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h2 w2 c"]:
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h2 w2 c"]:
         """Returns the activated sum of the input (or its strided projection) and the residual."""
         channels = x.shape[-1]
 
@@ -58,20 +59,21 @@ class DeviationExtractor(nn.Module):
             x = Conv(features, kernel, stride, dtype=dtype, name=f"conv{index}")(x)
             return nn.relu(BatchNorm(dtype=dtype, name=f"norm{index}")(x, train=train))
 
+        made = recomputed(Bottleneck, config.remat, config.remat_policy, static=(2,))
         first, second, third = config.extractor_widths
         blocks = config.extractor_blocks
         x = max_pool3(layer(image, config.extractor_stem, 7, 2, 1))
         x = layer(x, first, 1, 1, 2)
         for i in range(blocks[0]):
-            x = Bottleneck(dtype=dtype, name=f"block1_b1_{i}")(x, train=train)
+            x = made(dtype=dtype, name=f"block1_b1_{i}")(x, train)
         x = layer(x, second, 1, 1, 3)
-        x = Bottleneck(2, dtype=dtype, name="block2")(x, train=train)
+        x = made(2, dtype=dtype, name="block2")(x, train)
         for i in range(blocks[1]):
-            x = Bottleneck(dtype=dtype, name=f"block3_b3_{i}")(x, train=train)
+            x = made(dtype=dtype, name=f"block3_b3_{i}")(x, train)
         x = layer(x, third, 1, 1, 4)
-        x = Bottleneck(2, dtype=dtype, name="block4")(x, train=train)
+        x = made(2, dtype=dtype, name="block4")(x, train)
         for i in range(blocks[2]):
-            x = Bottleneck(dtype=dtype, name=f"block5_b5_{i}")(x, train=train)
+            x = made(dtype=dtype, name=f"block5_b5_{i}")(x, train)
         x = at_least_float32(x)
         heads = ordinal_kernel(config.head_slope)
         logits = {

@@ -154,6 +154,7 @@ def feature_loss(
     boxes: Float[Array, "b k 4"] | None,
     config: LossConfig,
     dtype: DTypeLike | None = None,
+    recompute: perceptual.Recompute = perceptual.no_recompute,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """The weighted sum of global and local loss, and its unweighted terms.
 
@@ -165,15 +166,20 @@ def feature_loss(
         hand, face; more are not looked at. Needed for the local loss alone.
       config: weights.
       dtype: compute type of the networks; the images' if None.
+      recompute: see `perceptual.losses.pyramid_loss`.
     """
     total, terms = jnp.zeros((), generated.dtype), {}
     if config.perceptual:
-        rows = perceptual.pyramid_loss(frozen[GLOBAL], generated, real, config.scales, dtype)
+        rows = perceptual.pyramid_loss(
+            frozen[GLOBAL], generated, real, config.scales, dtype, recompute
+        )
         terms["perceptual"] = rows.sum()
         total += config.perceptual * terms["perceptual"]
     if config.looks_closer:
         assert boxes is not None
-        terms |= local_loss(frozen[LOCAL], generated, real, boxes, config.local_size, dtype)
+        terms |= local_loss(
+            frozen[LOCAL], generated, real, boxes, config.local_size, dtype, recompute
+        )
         total += config.local * terms["local"] + config.local_style * terms["local_style"]
     return total, terms
 
@@ -185,6 +191,7 @@ def local_loss(
     boxes: Float[Array, "b k 4"],
     size: int,
     dtype: DTypeLike | None = None,
+    recompute: perceptual.Recompute = perceptual.no_recompute,
 ) -> dict[str, Float[Array, ""]]:
     """The mean over all boxes of the VGG-16 terms of `perceptual.losses`; absent ones count as 0.
 
@@ -197,7 +204,9 @@ def local_loss(
     ours, present = crop_and_resize(generated, boxes, size)
     theirs, _ = crop_and_resize(jax.lax.stop_gradient(real), boxes, size)
     flat = (-1, size, size, 3)
-    per_box = perceptual.local_terms(params, ours.reshape(flat), theirs.reshape(flat), dtype)
+    per_box = perceptual.local_terms(
+        params, ours.reshape(flat), theirs.reshape(flat), dtype, recompute
+    )
     weight = present.reshape(-1).astype(generated.dtype)
     features, style = ((weight * value).mean() for value in per_box)
     return {"local": features, "local_style": style}

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.core.types import Array, Float
-from jaxgesture.layers.blocks import ResizeBlock, recomputed
+from jaxgesture.layers.blocks import ResizeBlock
 from jaxgesture.layers.conv import Conv
 from jaxgesture.layers.norm import at_least_float32
+from jaxgesture.layers.remat import recomputed
 
 
 class MotionDecoder(nn.Module):
@@ -22,7 +23,7 @@ class MotionDecoder(nn.Module):
         full, half, quarter, middle, up_1, up_0, up_out, out = self.config.motion_widths
 
         def block(name, features, groups, resize="none"):
-            made = recomputed(ResizeBlock, self.config.remat)
+            made = recomputed(ResizeBlock, self.config.remat, self.config.remat_policy)
             return made(features, groups, resize, dtype=dtype, name=name)
 
         conv_0 = Conv(full, 1, dtype=dtype, name="conv_0")(field)

@@ -17,8 +17,11 @@ from jaxgesture.animation.losses import LossConfig, feature_loss, reconstruction
 from jaxgesture.animation.network import AnimationNetwork
 from jaxgesture.animation.read_out import ReadOut, read_out_loss
 from jaxgesture.core import rng
+from jaxgesture.core.accumulate import gradients
+from jaxgesture.core.optim import grad_norms
 from jaxgesture.core.state import TrainState, apply_gradients, create_network, create_state
 from jaxgesture.core.types import AnyArray, Array, Batch, Float, Metrics, PyTree, UInt8
+from jaxgesture.layers.remat import recomputed_function
 
 GENERATOR = "generator"
 READ_OUT = "read_out"
@@ -42,6 +45,8 @@ class Training:
       discriminator_optimizer: its own, which counts its own steps.
       ema_decay: weight of the old average of the generator's parameters; None without one.
       ema_warmup: see `core.state.apply_gradients`.
+      accumulate: parts of the batch whose gradients are computed one after the other, each with
+        batch statistics of its own and a power iteration of the spectral norm.
     """
 
     model: AnimationConfig
@@ -52,6 +57,7 @@ class Training:
     discriminator_optimizer: optax.GradientTransformation | None = None
     ema_decay: float | None = None
     ema_warmup: bool = False
+    accumulate: int = 1
 
     @property
     def discriminator_model(self) -> Discriminator:
@@ -124,6 +130,11 @@ def make_step(training: Training) -> Step:
     network, loss = AnimationNetwork(training.model), training.loss
     dtype = jnp.dtype(training.model.dtype)
     precise = jnp.promote_types(dtype, jnp.float32)
+    config = training.model
+
+    def recompute(function: Callable) -> Callable:
+        return recomputed_function(function, config.remat, config.remat_policy)
+
     begins = loss.read_out_steps + loss.adversarial_start
 
     def step(
@@ -134,44 +145,53 @@ def make_step(training: Training) -> Step:
             state = _forget_at(state, loss.read_out_steps, training.optimizer)
         networks = dict(state.networks)
         generator = networks[GENERATOR]
-        source, driving = pair(batch, precise)
         active = state.step >= begins
 
-        def redraw(net: AnimationNetwork):
+        def redraw(net: AnimationNetwork, source: Array, driving: Array):
             motion = net.decode_motion(net.extract_motion(driving, train=True))
             return net.redraw(net.encode_source(source), *motion), motion
 
-        def objective(params: PyTree):
-            variables = {"params": params[GENERATOR], "batch_stats": generator.stats}
-            (image, motion), seen = network.apply(variables, method=redraw, mutable=["batch_stats"])
+        def objective(params: PyTree, rows: Batch, seen: PyTree, part: Array):
+            del part
+            stats, judged = seen
+            source, driving = pair(rows, precise)
+            variables = {"params": params[GENERATOR], "batch_stats": stats}
+            (image, motion), new = network.apply(
+                variables, source, driving, method=redraw, mutable=["batch_stats"]
+            )
             total, terms = reconstruction_loss(image, driving, source, loss)
             if loss.perceptual or loss.looks_closer:
-                more, named = feature_loss(frozen, image, driving, batch.get("boxes"), loss, dtype)
+                more, named = feature_loss(
+                    frozen, image, driving, rows.get("boxes"), loss, dtype, recompute
+                )
                 total, terms = total + more, terms | named
-            judged = {}
             if training.judges:
                 term, judged = adversarial.generator_term(
-                    training.discriminator_model, networks[DISCRIMINATOR], image
+                    training.discriminator_model,
+                    networks[DISCRIMINATOR].replace(stats=judged),  # pyright: ignore
+                    image,
                 )
                 terms["adversarial"] = term
                 total += loss.adversarial * jnp.where(active, term, 0)
             if loss.read_out:
                 error, terms["read_out"] = _read_out(params[READ_OUT], motion, source, driving)
                 total += loss.read_out * error
-            return total, (terms, seen["batch_stats"], judged, image)
+            return total, (terms, (image, driving), (new["batch_stats"], judged))
 
         learners = [name for name in networks if name != DISCRIMINATOR]
         params = {name: networks[name].params for name in learners}
-        (total, (terms, stats, judged, image)), grads = jax.value_and_grad(objective, has_aux=True)(
-            params
+        before = networks[DISCRIMINATOR].stats if training.judges else {}
+        total, grads, terms, (image, driving), (stats, judged) = gradients(
+            objective, params, dict(batch), (generator.stats, before), training.accumulate
         )
         metrics = _metrics(total, terms, grads)
         metrics["psnr"] = -10.0 * jnp.log10(terms["squared"])
         if training.judges:
-            networks[DISCRIMINATOR], metrics["discriminator_loss"] = adversarial.update(
+            networks[DISCRIMINATOR], more = adversarial.update(
                 training.discriminator_model, networks[DISCRIMINATOR], training.judges, image,
-                driving, judged, active,
+                driving, judged, active, training.accumulate,
             )  # fmt: skip
+            metrics |= more
         networks[GENERATOR], _ = apply_gradients(
             generator,
             grads[GENERATOR],
@@ -210,19 +230,22 @@ def make_opening(training: Training) -> Step | None:
         del key, frozen
         networks = dict(state.networks)
         generator = networks[GENERATOR]
-        source, driving = pair(batch)
 
-        def decode(net: AnimationNetwork):
+        def decode(net: AnimationNetwork, driving: Array):
             return net.decode_motion(net.extract_motion(driving, train=True))
 
-        def objective(params: PyTree):
-            variables = {"params": params[GENERATOR], "batch_stats": generator.stats}
-            motion, seen = network.apply(variables, method=decode, mutable=["batch_stats"])
+        def objective(params: PyTree, rows: Batch, stats: PyTree, part: Array):
+            del part
+            source, driving = pair(rows)
+            variables = {"params": params[GENERATOR], "batch_stats": stats}
+            motion, seen = network.apply(variables, driving, method=decode, mutable=["batch_stats"])
             error, share = _read_out(params[READ_OUT], motion, source, driving)
-            return loss.read_out * error, ({"read_out": share}, seen["batch_stats"])
+            return loss.read_out * error, ({"read_out": share}, {}, seen["batch_stats"])
 
         params = {name: networks[name].params for name in (GENERATOR, READ_OUT)}
-        (total, (terms, stats)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+        total, grads, terms, _, stats = gradients(
+            objective, params, dict(batch), generator.stats, training.accumulate
+        )
         networks[GENERATOR], _ = apply_gradients(
             generator,
             grads[GENERATOR],
@@ -250,7 +273,7 @@ def _metrics(total: Array, terms: Metrics, grads: PyTree) -> Metrics:
     return {
         "loss": total,
         **{f"loss_{name}": value for name, value in terms.items()},
-        "grad_norm": optax.tree.norm(grads[GENERATOR]),
+        **grad_norms(grads[GENERATOR]),
     }
 
 

@@ -24,7 +24,7 @@ from jaxgesture.animation.step import (
     make_step,
 )
 from jaxgesture.core import config as configuration
-from jaxgesture.core import loop
+from jaxgesture.core import distributed, loop
 from jaxgesture.core.checkpoint import CheckpointConfig
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter
@@ -237,11 +237,12 @@ def make_training(built: Mapping[str, Any]) -> Training:
         discriminator_optimizer=discriminator_optimizer(optim, loss, steps),
         ema_decay=optim.ema_decay or None,
         ema_warmup=optim.ema_warmup,
+        accumulate=optim.accumulate,
     )
 
 
 def train(
-    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None
+    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None, profile: str = ""
 ) -> TrainState:
     """Trains, or goes on training, the base model in a work directory.
 
@@ -250,6 +251,7 @@ def train(
         `configs/stage1.py` makes them.
       workdir: gets checkpoints, metrics, pictures.
       time_limit_s: stop, save and evaluate after this many seconds.
+      profile: "N:M" traces these steps, see `core.observe.Trace`.
 
     Raises:
       UserError: for a misspelt key, missing data, or a workdir of another configuration.
@@ -283,7 +285,9 @@ def train(
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
         generator = state.networks[GENERATOR]
         params = generator.params if generator.ema is None else generator.ema
-        animation = Animation(model, {"params": params, "batch_stats": generator.stats})
+        # Every process draws all: one that only waited would be no faster.
+        variables = distributed.here({"params": params, "batch_stats": generator.stats})
+        animation = Animation(model, variables)
         results = evaluate(animation, dataset, built["eval"])
         for i, item in enumerate(results[: built["eval"].strips]):
             writer.image(step, f"reconstruction_{i}", reconstruction.strip(item))
@@ -305,6 +309,7 @@ def train(
         opening_steps=loss.read_out_steps,
         frozen=frozen or None,
         evaluate=judge if can_judge else None,
+        defaults=configuration.defaults(SECTIONS),
         meta={
             "config": {name: configuration.section(value) for name, value in built.items()},
             "dataset_sha256": dataset.sha256,
@@ -319,5 +324,6 @@ def train(
         built["checkpoint"],
         built["mesh"],
         time_limit_s=time_limit_s,
+        profile=profile,
         free=(*free_keys(built["optim"]), *_FREE),
     )

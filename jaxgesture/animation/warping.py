@@ -9,6 +9,7 @@ aligned corners and the sampling is not, as the published weights expect.
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -44,6 +45,7 @@ def sampling_places(
     return jnp.stack([row(0, x), row(1, y), row(2, z)], -1)
 
 
+@jax.named_scope("warp")
 def warp(
     feature: Float[Array, "b h w z"],
     rotation: Float[Array, "b h w 3 3"],
@@ -51,7 +53,7 @@ def warp(
 ) -> Float[Array, "b h w z"]:
     """The feature volume moved by one rotation per cell and one translation per image."""
     depth = feature.shape[-1]
-    places = sampling_places(rotation, translation, depth)
+    x, y, z = jnp.unstack(sampling_places(rotation, translation, depth), axis=-1)
     # The volume's axes are (height, width, depth), and grid_sample names the last axis first.
-    order = places[..., (2, 0, 1)]
+    order = jnp.stack([z, x, y], -1)
     return grid_sample(feature[..., None], order, align_corners=False)[..., 0]

@@ -14,8 +14,8 @@ PRECISIONS = {
     "bfloat16": "convolutions in bfloat16, statistics and places of the warp in float32",
 }
 SOURCE_SEED, DRIVING_SEED = 0, 1
-# Of a training step's metrics: the gradient of the warp jumps from cell to cell, so that rounding
-# alone moves its norm.
+# Names of a training step's metrics that begin so: the gradient of the warp jumps from cell to
+# cell, so that rounding alone moves its norm.
 NOT_COMPARED = ("grad_norm",)
 WAVES = ((1, 0), (0, 1), (1, 1), (2, 1), (1, 3), (4, 2))  # periods across the image
 

@@ -90,17 +90,27 @@ def prepare(
       runs: after the first.
 
     Raises:
-      UserError: models that cannot be read or do not fit each other, or a missing recording. What
-        is returned raises it where the recording cannot be read.
+      UserError: models that cannot be read, do not fit each other or read other audio features, or
+        a recording that is missing or none. What is returned raises it where more is wrong.
     """
     from jaxgesture.animation.model import load_animation
+    from jaxgesture.data.audio import BASELINE
+    from jaxgesture.data.sound import audio_blocks
     from jaxgesture.generation.jobs import Job
     from jaxgesture.generation.pipeline import Studio
     from jaxgesture.motion.model import load_motion
 
     if audio is not None and not pathlib.Path(audio).expanduser().is_file():
         raise UserError(f"--audio: there is no file {audio}; name a sound or video file")
+    if audio is not None:
+        next(audio_blocks(audio))
     base, model = load_animation(animation), load_motion(motion)
+    if model.features != BASELINE:
+        raise UserError(
+            f"--motion: {motion} reads the audio features {model.features!r}, and whole videos are "
+            f"measured with {BASELINE!r} alone; give a motion model of these, or leave out "
+            "--animation and --motion"
+        )
     Studio(base, model, steps=steps)  # refuses what does not fit, before anything is measured
     picture = images(1, base.size, SOURCE_SEED)[0]
 

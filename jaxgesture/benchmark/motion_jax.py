@@ -19,8 +19,9 @@ from jaxgesture.motion.config import MotionConfig
 from jaxgesture.motion.denoiser import AudioCode, Denoiser
 from jaxgesture.motion.generate import SampleOptions, sample_segment
 from jaxgesture.motion.guidance import double, guided
+from jaxgesture.motion.losses import mean_losses
 from jaxgesture.motion.model import Motion
-from jaxgesture.motion.step import denoising_losses, make_step
+from jaxgesture.motion.step import compare, make_step, predict
 
 
 class MotionJaxSide(JaxBase):
@@ -146,10 +147,12 @@ class MotionJaxSide(JaxBase):
         lowered, compiled, compile_s = compile_anew(lambda: compiling.lower(held[0], batch, key))
 
         def losses(variables, units, inputs):
-            return denoising_losses(
-                config, loss, variables["params"], units, inputs.t, inputs.noise,
-                keep=inputs.keep, history_mask=units.get("history_valid"),
+            mask = units.get("history_valid")
+            prediction = predict(
+                config, variables["params"], units, inputs.t, inputs.noise, keep=inputs.keep,
+                history_mask=mask,
             )  # fmt: skip
+            return mean_losses(compare(prediction, units, mask), loss)
 
         output = jax.jit(losses)(self.subject.variables, self.subject.units(case.batch), inputs)
 

@@ -92,6 +92,10 @@ def make_subject(config: Any) -> MotionSubject:
     built: dict[str, Any] = {
         name: configuration.build(cls, config[name], name=name) for name, cls in SECTIONS.items()
     }
+    if built["model"].source != "image":
+        raise UserError(
+            'model.source="previous" is not measured, as PyTorch has none of it; leave it out'
+        )
     built["model"] = model = dataclasses.replace(built["model"], dtype="float32")
     optim = built["optim"]
     optimizer = make_optimizer(optim, built["train"].steps)

@@ -1,7 +1,6 @@
 """The results as tables for people and as JSON."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from jaxgesture.benchmark.compare import BOUNDS, Measured, Result, framework
 from jaxgesture.benchmark.end_to_end import EndToEnd
 from jaxgesture.benchmark.program import Failure
 from jaxgesture.benchmark.timing import SETTLE_S
+from jaxgesture.core import strict_json
 
 NONE = "-"
 MIB = 2**20
@@ -67,7 +67,7 @@ def to_json(report: Report) -> str:
     }
     if report.end_to_end is not None:
         found["end_to_end"] = report.end_to_end.values()
-    return json.dumps(_finite(found), indent=2) + "\n"
+    return strict_json.dumps(found)
 
 
 def rate(result: Result, name: str) -> float | None:
@@ -247,12 +247,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> s
 
     rule = ["-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
-
-
-def _finite(value: Any) -> Any:
-    """The same for JSON, which knows neither infinities nor NaN."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -281,7 +281,9 @@ class TorchSide(TorchBase):
 
 def _named(task: str, output: Any) -> NumpyBatch:
     leaves = tree.flatten(output) if isinstance(output, tuple | dict) else {task: output}
-    return {name: _plain(leaf) for name, leaf in leaves.items() if name not in NOT_COMPARED}
+    return {
+        name: _plain(leaf) for name, leaf in leaves.items() if not name.startswith(NOT_COMPARED)
+    }
 
 
 def _plain(value: Any) -> np.ndarray:

@@ -3,7 +3,9 @@
 import dataclasses
 
 from jaxgesture.core.errors import UserError
+from jaxgesture.layers.remat import check_policy
 
+SOURCES = ("image", "previous")
 REPRESENTATIONS = ("rotmat", "euler", "vector")
 DTYPES = ("float32", "bfloat16", "float64")
 MIN_SEGMENT = 6
@@ -25,6 +27,9 @@ class MotionConfig:
       dropout: after each attention, inside and after each feed-forward block.
       history_frames: frames before the segment that the network sees; 0 leaves them out and gives
         the network of S2G-MDDiffusion (CVPR 2024).
+      source: the network's source feature. "image": of the source image, for all segments.
+        "previous": the frame before the segment, that of the source image for the first one, as
+        S2G-MDDiffusion does.
       representation: what is diffused. "rotmat": the feature itself, rows of 3x3 rotations and a
         translation. "euler": the rotations' pitch, yaw and roll in units of 99 degrees, a third of
         the size and always a rotation. "vector": the feature itself, of no known structure.
@@ -39,7 +44,10 @@ class MotionConfig:
         More cuts fewer strokes off, but each doubling costs a factor 4 of signal-to-noise at every
         diffusion step. Of normal data with its exact denoiser, 50 DDIM steps (eta 1) give back
         0.82, 0.90, 0.92 and 0.90 of the deviation for 1.4, 2, 3 and 4 here.
-      dtype: compute type; statistics, softmax, residual sums and losses stay float32.
+      remat: compute again in the backward pass what is inside the layers, see `layers.remat`.
+      remat_policy: "blocks" keeps what enters a layer, "products" also the results of products.
+      dtype: compute type; statistics, softmax, residual sums, the last layer and losses stay
+        float32.
     """
 
     feature_size: int = 2307
@@ -52,6 +60,7 @@ class MotionConfig:
     audio_layers: int = 2
     dropout: float = 0.1
     history_frames: int = 4
+    source: str = "image"
     representation: str = "rotmat"
     project: bool = True
     guidance_keep: float = 0.75
@@ -59,14 +68,29 @@ class MotionConfig:
     history_noise: float = 0.02
     standardise: bool = False
     standard_deviations: float = 3.0
+    remat: bool = False
+    remat_policy: str = "blocks"
     dtype: str = "float32"
 
     def __post_init__(self):
+        check_policy(self.remat_policy)
         if self.representation not in REPRESENTATIONS:
             raise UserError(
                 f"model.representation is {self.representation!r}; choose one of "
                 f"{', '.join(REPRESENTATIONS)}"
             )
+        if self.source not in SOURCES:
+            raise UserError(f"model.source is {self.source!r}; choose one of {', '.join(SOURCES)}")
+        for name in ("dropout", "guidance_keep", "history_null_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"model.{name} is {getattr(self, name)}; choose 0 to 1")
+        if not self.standard_deviations > 0 or not self.history_noise >= 0:
+            raise UserError(
+                f"model.standard_deviations is {self.standard_deviations} and model.history_noise "
+                f"{self.history_noise}; choose a number above 0, and 0 or more"
+            )
+        if self.heads < 1:
+            raise UserError(f"model.heads is {self.heads}; choose 1 or more")
         if self.dtype not in DTYPES:
             raise UserError(f"model.dtype is {self.dtype!r}; choose one of {', '.join(DTYPES)}")
         if self.representation != "vector" and (self.feature_size - 3) % 9:
@@ -101,6 +125,11 @@ class MotionConfig:
         if self.representation == "euler":
             return (self.feature_size - 3) // 3 + 3
         return self.feature_size
+
+    @property
+    def past_frames(self) -> int:
+        """Frames before a segment that a training example holds."""
+        return max(self.history_frames, 1 if self.source == "previous" else 0)
 
     @property
     def vector_size(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxgesture.core.types import Array, Bool, Float, Int, PyTree
 from jaxgesture.layers.attention import MultiHeadAttention
 from jaxgesture.layers.linear import Linear, layer_norm, mish
+from jaxgesture.layers.remat import recomputed
 from jaxgesture.layers.rotary import rotate
 from jaxgesture.motion.config import MotionConfig
 
@@ -68,13 +69,13 @@ class EncoderLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t c"], positions: np.ndarray, deterministic: bool
+        self, x: Float[Array, "b t c"], positions: range, deterministic: bool
     ) -> Float[Array, "b t c"]:
         """Returns the tokens with both residuals added."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         drop = nn.Dropout(config.dropout, deterministic=deterministic)
         h = layer_norm("norm1", dtype)(x)
-        turned = rotate(h, positions)
+        turned = rotate(h, np.array(positions))
         attention = MultiHeadAttention(config.heads, dtype=dtype, name="self_attn")
         x = x + drop(attention(turned, turned, h))
         h = Linear(config.feedforward, dtype=dtype, name="linear1")(layer_norm("norm2", dtype)(x))
@@ -93,7 +94,7 @@ class DecoderLayer(nn.Module):
         x: Float[Array, "b t c"],
         memory: Float[Array, "b s c"],
         condition: Float[Array, "b c"],
-        positions: np.ndarray,
+        positions: range,
         deterministic: bool,
     ) -> Float[Array, "b t c"]:
         """Returns the tokens with all three residuals added."""
@@ -104,11 +105,12 @@ class DecoderLayer(nn.Module):
             return Film(dtype, name=name)(drop(h), condition)
 
         h = layer_norm("norm1", dtype)(x)
-        turned = rotate(h, positions)
+        places = np.array(positions)
+        turned = rotate(h, places)
         attention = MultiHeadAttention(config.heads, dtype=dtype, name="self_attn")
         x = x + film("film1", attention(turned, turned, h))
 
-        h = rotate(layer_norm("norm2", dtype)(x), positions)
+        h = rotate(layer_norm("norm2", dtype)(x), places)
         keys = rotate(memory, np.arange(memory.shape[1]))
         attention = MultiHeadAttention(config.heads, dtype=dtype, name="multihead_attn")
         x = x + film("film2", attention(h, keys, memory))
@@ -125,7 +127,10 @@ class DecoderStack(nn.Module):
 
     def setup(self):
         """Builds the layers."""
-        self.stack = [DecoderLayer(self.config) for _ in range(self.config.layers)]
+        config = self.config
+        # Places of the positions and of `deterministic` in the call.
+        made = recomputed(DecoderLayer, config.remat, config.remat_policy, static=(4, 5))
+        self.stack = [made(config) for _ in range(config.layers)]
 
     def __call__(self, x, memory, condition, positions, deterministic):
         """Returns the tokens after the last layer."""
@@ -153,13 +158,15 @@ class Denoiser(nn.Module):
         self.to_time_tokens_0 = Linear(TIME_TOKENS * width, dtype=dtype)
         self.norm_cond = layer_norm(dtype=dtype)
         self.input_projection = Linear(width, dtype=dtype)
-        self.cond_encoder = [EncoderLayer(config) for _ in range(config.audio_layers)]
+        made = recomputed(EncoderLayer, config.remat, config.remat_policy, static=(2, 3))
+        self.cond_encoder = [made(config) for _ in range(config.audio_layers)]
         self.cond_projection = Linear(width, dtype=dtype)
         self.non_attn_cond_projection_0 = layer_norm(dtype=dtype)
         self.non_attn_cond_projection_1 = Linear(width, dtype=dtype)
         self.non_attn_cond_projection_3 = Linear(width, dtype=dtype)
         self.seqTransDecoder = DecoderStack(config)
-        self.final_layer = Linear(config.motion_size, dtype=dtype)
+        # Rounded to bfloat16, velocity and acceleration would be a third more jitter.
+        self.final_layer = Linear(config.motion_size, dtype=jnp.promote_types(dtype, jnp.float32))
         if config.history_frames:
             shape = (1, config.history_frames, width)
             self.history_projection = Linear(width, dtype=dtype)
@@ -169,7 +176,7 @@ class Denoiser(nn.Module):
     def encode_audio(self, audio: Float[Array, "b t a"], deterministic: bool = True) -> AudioCode:
         """Normalised audio features of whole segments as tokens and their pooled vector."""
         tokens = _residual(self.cond_projection(audio))
-        positions = np.arange(tokens.shape[1])
+        positions = range(tokens.shape[1])
         for layer in self.cond_encoder:
             tokens = layer(tokens, positions, deterministic)
         pooled = self.non_attn_cond_projection_0(tokens.mean(axis=1))
@@ -203,9 +210,9 @@ class Denoiser(nn.Module):
         past = self.config.history_frames
         if past:
             x = jnp.concatenate((self._history_tokens(x, history, history_mask), x), axis=1)
-        positions = np.arange(-past, x_t.shape[1])
+        positions = range(-past, x_t.shape[1])
         x = self.seqTransDecoder(x, memory, condition, positions, deterministic)
-        return _residual(self.final_layer(x[:, past:]))
+        return self.final_layer(x[:, past:])
 
     def _history_tokens(self, x, history, history_mask):
         shape = (len(x), *self.null_history_embed.shape[1:])

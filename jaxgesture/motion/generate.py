@@ -21,7 +21,7 @@ from jaxgesture.motion.normalisation import (
     normalise_motion,
     restore_motion,
 )
-from jaxgesture.motion.representation import to_feature, to_motion
+from jaxgesture.motion.representation import project, to_feature, to_motion
 from jaxgesture.motion.sampler import drawn_noise, make_plan, sample
 
 # The hand-crafted features are the last 35 columns; the second of them, the first cepstral
@@ -101,7 +101,10 @@ def sample_segment(
         {"params": params}, normalise_audio(statistics, audio), method="encode_audio"
     )  # pyright: ignore
     code = double(jax.tree.map(repeat, code))
-    both = {"source_feature": double(repeat(units(source)))}
+    seen = source
+    if config.source == "previous":
+        seen = jnp.where(first[:, None], source, previous[:, -1])
+    both = {"source_feature": double(repeat(units(seen)))}
     if config.history_frames:
         both["history"] = double(repeat(units(previous[:, -config.history_frames :])))
         both["history_mask"] = double(repeat(~first))
@@ -122,14 +125,18 @@ def sample_segment(
     )
     raw = restore_motion(statistics, motion)
     if k > 1:
-        # Scored as diffused, seen as features; only the winner is worth the projection.
-        features = raw if config.representation != "euler" else to_feature(raw, config)
+        # Scored as what is diffused; only the winner is worth the projection. Angles beyond the
+        # fold of yaw are folded, as those of the frames before are.
+        scored = raw
+        if config.representation == "euler":
+            scored = to_motion(to_feature(raw, config), config)
         score = functools.partial(
             selection.select, vector_size=config.vector_size, compare=options.selection
         )
         chosen = jax.vmap(score)(
-            features.reshape(len(audio), k, *features.shape[1:]), previous, source, first
-        )
+            scored.reshape(len(audio), k, *raw.shape[1:]), to_motion(previous, config),
+            to_motion(source, config), first,
+        )  # fmt: skip
         raw = raw[jnp.arange(len(audio)) * k + chosen]
     return to_feature(raw, config)
 
@@ -191,11 +198,12 @@ class Speech(NamedTuple):
 
 @dataclasses.dataclass
 class _Row:
-    """A recording that is being worked on: segments done, and the last frames of them."""
+    """A recording that is being worked on: segments done, their last frames, frames held back."""
 
     speech: Speech
     key: Array
     previous: np.ndarray
+    held: np.ndarray | None = None
     done: int = 0
 
 
@@ -213,9 +221,11 @@ class SegmentBatch:
       statistics: that travel with them.
       rows: recordings at once; the memory needed grows with it, not with their lengths.
       guidance: weight of the guidance.
+      smooth_seams: replace the frames around each seam by a spline (`selection.smooth_seam`); the
+        last frames of a segment then come with the next one.
 
     Raises:
-      UserError: fewer than one row.
+      UserError: fewer than one row, or segments too short to smooth their seams.
     """
 
     def __init__(
@@ -227,13 +237,20 @@ class SegmentBatch:
         *,
         rows: int,
         guidance: float,
+        smooth_seams: bool = False,
     ):
         if rows < 1:
             raise UserError(f"{rows} recordings cannot be worked on at once; choose 1 or more")
+        if smooth_seams and config.segment_frames < 2 * selection.SEAM:
+            raise UserError(
+                f"seams of segments of {config.segment_frames} frames cannot be smoothed; at least "
+                f"{2 * selection.SEAM} are needed"
+            )
         self.rows = rows
         self._config, self._options = config, options
         self._params, self._statistics = params, statistics
         self._guidance = np.float32(guidance)
+        self._smooth_seams = smooth_seams
         self._active: dict[Hashable, _Row] = {}
 
     @property
@@ -258,7 +275,8 @@ class SegmentBatch:
         """Samples the next segment of every recording.
 
         Returns:
-          the name, the segment (the last is cut to the length wanted), and whether it was the last,
+          the name, its next frames (the last are cut to the length wanted), and whether they were
+          the last,
           in which case the recording's row is free again. Nothing where nothing is left to do.
         """
         if not self._active:
@@ -287,8 +305,23 @@ class SegmentBatch:
             row.previous = segment[-tail_frames(self._config) :].copy()
             if left <= size:
                 self.drop(name)
-            made.append((name, segment[:left], left <= size))
+            frames = segment[:left]
+            if self._smooth_seams:
+                frames = self._smoothed(row, frames, left <= size)
+            made.append((name, frames, left <= size))
         return made
+
+    def _smoothed(self, row: _Row, frames: np.ndarray, last: bool) -> np.ndarray:
+        """What can be given out of a segment, the seam before it smoothed."""
+        seam = selection.SEAM
+        if row.held is not None:
+            frames = selection.smooth_seam(np.concatenate((row.held, frames)), seam)
+            around = frames[: 2 * seam]
+            frames[: 2 * seam] = np.asarray(project(jnp.asarray(around), self._config))
+        if last:
+            return frames
+        row.held = frames[-seam:].copy()
+        return frames[:-seam]
 
     def run(self, speech: Speech) -> Iterator[Float[np.ndarray, "t d"]]:
         """The segments of one recording, each when it is done."""

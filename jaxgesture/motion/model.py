@@ -29,13 +29,14 @@ from jaxgesture.motion.normalisation import (
     restore_motion,
 )
 from jaxgesture.motion.representation import to_motion
-from jaxgesture.motion.selection import smooth_seam
 from jaxgesture.motion.step import DENOISER
 
 STAGE = "motion"
 PRESETS = {
     "paper": MotionConfig(),
-    "s2g": MotionConfig(feature_size=200, representation="vector", history_frames=0),
+    "s2g": MotionConfig(
+        feature_size=200, representation="vector", history_frames=0, source="previous"
+    ),
 }
 
 
@@ -131,14 +132,9 @@ class Motion:
         segments = self.segments(
             audio_features, source_feature=source_feature, seed=seed, candidates=candidates,
             steps=steps, guidance=guidance, eta=eta, sampler=sampler, selection=selection,
-            frames=frames, silence=silence,
+            frames=frames, silence=silence, smooth_seams=smooth_seams,
         )  # fmt: skip
-        motion = np.concatenate(list(segments))
-        if smooth_seams:
-            size = self.config.segment_frames
-            for seam in range(size, len(motion), size):
-                motion = smooth_seam(motion, seam).astype(np.float32)
-        return motion
+        return np.concatenate(list(segments))
 
     def segments(
         self,
@@ -154,6 +150,7 @@ class Motion:
         selection: str = "last",
         frames: int | None = None,
         silence: Float[np.ndarray, " a"] | None = None,
+        smooth_seams: bool = False,
     ) -> Iterator[Float[np.ndarray, "t d"]]:
         """As `sample`, segment by segment as they are done; the last is cut to the length.
 
@@ -164,7 +161,7 @@ class Motion:
         )
         batch = self.batch(
             1, candidates=candidates, steps=steps, guidance=guidance, eta=eta, sampler=sampler,
-            selection=selection,
+            selection=selection, smooth_seams=smooth_seams,
         )  # fmt: skip
         return batch.run(speech)
 
@@ -181,8 +178,7 @@ class Motion:
         audio = self._audio(audio_features)
         source = self._source(source_feature)
         frames = len(audio) if frames is None else frames
-        if not 0 <= seed < 2**32:
-            raise UserError(f"seed is {seed}; choose 0 to {2**32 - 1}")
+        check_seed(seed)
         if not 1 <= frames <= len(audio):
             raise UserError(f"frames is {frames}; choose 1 to the {len(audio)} rows of audio")
         size = self.config.segment_frames
@@ -199,17 +195,18 @@ class Motion:
         eta: float = 1.0,
         sampler: str = "ddim",
         selection: str = "last",
+        smooth_seams: bool = False,
     ) -> SegmentBatch:
         """Several recordings at once, segment by segment: a batch to add a `speech` to.
 
         Args and errors are those of `sample`; `rows` is how many recordings at once.
         """
-        if not np.isfinite(guidance):
-            raise UserError(f"guidance is {guidance}; choose a finite number, 2 is usual")
+        if not abs(guidance) < 1e6:
+            raise UserError(f"guidance is {guidance}; choose a small number, 2 is usual")
         options = SampleOptions(candidates, steps, sampler, eta, selection)
         return SegmentBatch(
             self.config, options, self.variables["params"], self.variables["stats"], rows=rows,
-            guidance=guidance,
+            guidance=guidance, smooth_seams=smooth_seams,
         )  # fmt: skip
 
     def denoise(
@@ -228,13 +225,31 @@ class Motion:
           x_t: noised motion in the network's units and representation, whole segments.
           t: diffusion steps, 0 to 999.
           audio: raw audio features.
-          source_feature: motion feature of the source image.
+          source_feature: motion feature of the source image; for a model whose `config.source` is
+            "previous", of the frame before the segment.
           history: motion features before the segment; None stands for none.
           guidance: None is the plain conditional pass, 0.0 the unconditional.
 
         Returns:
-          Motion in the network's units, not clipped; `restore_motion` undoes the units.
+          Motion in the network's units, not clipped; `restore` undoes the units.
+
+        Raises:
+          UserError: a shape does not fit the model.
         """
+        config, b = self.config, len(x_t)
+        wanted = {
+            "x_t": (x_t, (b, config.segment_frames, config.motion_size)),
+            "t": (t, (b,)),
+            "audio": (audio, (b, config.segment_frames, config.audio_size)),
+            "source_feature": (source_feature, (b, config.feature_size)),
+        }
+        if history is not None:
+            if not config.history_frames:
+                raise UserError("this model has no history; leave it out")
+            wanted["history"] = (history, (b, config.history_frames, config.feature_size))
+        for name, (value, shape) in wanted.items():
+            if jnp.shape(value) != shape:
+                raise UserError(f"{name} has shape {jnp.shape(value)}; this model takes {shape}")
         return _denoise(
             self.config, self.variables, jnp.asarray(x_t), jnp.asarray(t), jnp.asarray(audio),
             jnp.asarray(source_feature), None if history is None else jnp.asarray(history),
@@ -273,6 +288,16 @@ class Motion:
         return source
 
 
+def check_seed(seed: int) -> None:
+    """Refuses what is no seed.
+
+    Raises:
+      UserError: outside 0 to 2^32 - 1.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed is {seed}; choose 0 to {2**32 - 1}")
+
+
 def load_motion(
     weights: str | os.PathLike | Mapping[str, Any], preset: str | MotionConfig = "paper"
 ) -> Motion:
@@ -289,8 +314,8 @@ def load_motion(
     Returns:
       The model with the averaged weights where training kept an average, else the last ones. A
       file or state dict without "statistics.*", as all published ones are, gives a model that
-      leaves audio and motion as they are (but for audio beyond +-10 and motion beyond +-1, which
-      are cut): give it what the network takes, scaled as for its training. Of more than the
+      leaves audio and motion as they are: give it what the network takes, scaled as for its
+      training. Of more than the
       hand-crafted audio columns it does not say which WavLM made them; `features` is then "wavlm-"
       and their number, and generation refuses it until `dataclasses.replace` names an extractor's.
 

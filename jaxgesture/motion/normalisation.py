@@ -1,8 +1,9 @@
 """From motion and audio features to the denoiser's units, and back.
 
 The statistics are four vectors that travel with the weights (`Network.stats`):
-audio (x - audio_mean) / audio_std; motion clip((x - motion_mean) / motion_scale, -1, 1), where
-without standardisation the mean is 0 and the scale 1.
+audio clip((x - audio_mean) / audio_std, -10, 10); motion clip((x - motion_mean) / motion_scale,
+-1, 1). Where means are 0 and scales 1, as without standardisation and for published weights, all
+stays as it is and nothing is cut.
 """
 
 from collections.abc import Mapping
@@ -76,9 +77,8 @@ def make_statistics(
 
 
 def normalise_motion(statistics: Statistics, motion: Float[Array, "*n m"]) -> Float[Array, "*n m"]:
-    """Motion in the network's units, in [-1, 1]."""
-    mean, scale = (_row(statistics[n], motion) for n in ("motion_mean", "motion_scale"))
-    return jnp.clip((motion - mean) / scale, -1, 1)
+    """Motion in the network's units, standardised in [-1, 1]."""
+    return _normalise(motion, statistics["motion_mean"], statistics["motion_scale"], 1.0)
 
 
 def restore_motion(statistics: Statistics, motion: Float[Array, "*n m"]) -> Float[Array, "*n m"]:
@@ -89,8 +89,13 @@ def restore_motion(statistics: Statistics, motion: Float[Array, "*n m"]) -> Floa
 
 def normalise_audio(statistics: Statistics, audio: Float[Array, "*n a"]) -> Float[Array, "*n a"]:
     """Audio features of mean 0 and deviation 1 over the training split, cut at 10 deviations."""
-    mean, std = (_row(statistics[n], audio) for n in ("audio_mean", "audio_std"))
-    return jnp.clip((audio - mean) / std, -AUDIO_LIMIT, AUDIO_LIMIT)
+    return _normalise(audio, statistics["audio_mean"], statistics["audio_std"], AUDIO_LIMIT)
+
+
+def _normalise(x, mean, scale, limit):
+    identity = jnp.all(mean == 0) & jnp.all(scale == 1)
+    limit = jnp.where(identity, jnp.inf, limit).astype(x.dtype)
+    return jnp.clip((x - _row(mean, x)) / _row(scale, x), -limit, limit)
 
 
 def _row(vector, like):

@@ -71,17 +71,21 @@ def to_motion(feature: Float[Array, "*n d"], config: MotionConfig) -> Float[Arra
     return jnp.concatenate((flat, feature[..., -TRANSLATION:]), axis=-1)
 
 
+def project(feature: Float[Array, "*n d"], config: MotionConfig) -> Float[Array, "*n d"]:
+    """A motion feature whose 3x3 blocks are the nearest rotations, where the samples' are."""
+    loose = config.representation == "rotmat" and not config.project
+    if config.representation == "vector" or loose:
+        return feature
+    blocks = feature[..., :-TRANSLATION].reshape(*feature.shape[:-1], -1, 3, 3)
+    flat = nearest_rotation(blocks).reshape(*feature.shape[:-1], -1)
+    return jnp.concatenate((flat, feature[..., -TRANSLATION:]), axis=-1)
+
+
 def to_feature(motion: Float[Array, "*n m"], config: MotionConfig) -> Float[Array, "*n d"]:
     """A sample as a motion feature: rotations are rotations unless `config.project` is off."""
-    if config.representation == "vector":
-        return motion
+    if config.representation != "euler":
+        return project(motion, config)
     blocks, translation = motion[..., :-TRANSLATION], motion[..., -TRANSLATION:]
-    if config.representation == "euler":
-        angles = blocks.reshape(*motion.shape[:-1], -1, 3) * ANGLE_UNIT
-        rotation = rotation_from_euler(angles)
-    elif config.project:
-        rotation = nearest_rotation(blocks.reshape(*motion.shape[:-1], -1, 3, 3))
-    else:
-        return motion
+    rotation = rotation_from_euler(blocks.reshape(*motion.shape[:-1], -1, 3) * ANGLE_UNIT)
     flat = rotation.reshape(*motion.shape[:-1], -1)
     return jnp.concatenate((flat, translation), axis=-1)

@@ -58,14 +58,16 @@ def make_plan(sampler: str = "ddim", steps: int = 50, eta: float = 1.0) -> Plan:
     Args:
       sampler: one of `SAMPLERS`.
       steps: 1 to 1000.
-      eta: noise of DDIM; 0 is deterministic given the start, 1 is ancestral sampling. The other
-        samplers do not use it.
+      eta: noise of DDIM; 0 is deterministic given the start, 1 is ancestral sampling, the same as
+        "ddpm". The other samplers have none to choose.
 
     Raises:
       UserError: an unknown sampler, or steps out of range.
     """
     if sampler not in SAMPLERS:
         raise UserError(f"sampler is {sampler!r}; choose one of {', '.join(SAMPLERS)}")
+    if sampler != "ddim" and eta != 1:
+        raise UserError(f"eta is {eta}, which sampler {sampler!r} does not use; leave it out")
     visited = times(steps)
     t, s = visited[:-1], visited[1:]
     # Coefficients in float64: 1 - abar loses digits at small t.
@@ -126,13 +128,16 @@ def sample(
     Returns:
       The clean sample in [-1, 1].
     """
+    noisy = bool(np.any(plan.noise))
 
     def step(carry, inputs):
         x, previous = carry
         i, c = inputs
         t: Int[Array, " b"] = jnp.full((len(x),), c.t)
         x0 = jnp.clip(predict(x, t), -1, 1).astype(x.dtype)
-        x = c.x * x + c.x0 * x0 + c.previous * previous + c.noise * noise(i)
+        x = c.x * x + c.x0 * x0 + c.previous * previous
+        if noisy:
+            x = x + c.noise * noise(i)
         return (x.astype(x0.dtype), x0), None
 
     steps = jnp.arange(len(plan.t))

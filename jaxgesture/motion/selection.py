@@ -72,19 +72,24 @@ def select(
     return jnp.argmin(jnp.where(first, first_score(candidates, source), seam))
 
 
-def smooth_seam(motion: Float[np.ndarray, "t d"], seam: int) -> Float[np.ndarray, "t d"]:
-    """Replaces seven frames on each side of a seam by a cubic spline (not-a-knot).
+# Frames on each side of a seam that the spline looks at.
+SEAM = 8
 
-    The spline goes through three frames before and three after the replaced ones.
+
+def smooth_seam(motion: Float[np.ndarray, "t d"], seam: int) -> Float[np.ndarray, "t d"]:
+    """Replaces the frames around a seam by a cubic spline (not-a-knot), as S2G-MDDiffusion does.
+
+    The spline goes through frames 8 to 6 before the seam and frames 5 to 7 after it, and replaces
+    frames 7 before to 6 after, so that five on each side change.
 
     Args:
       motion: frames of both segments.
-      seam: index of the second segment's first frame; where a side has fewer than ten frames (eight
-        after the seam) the motion is returned as it is.
+      seam: index of the second segment's first frame; where a side has fewer than eight frames the
+        motion is returned as it is.
     """
     from scipy.interpolate import CubicSpline
 
-    knots = np.r_[seam - 8 : seam - 5, seam + 5 : seam + 8]
+    knots = np.r_[seam - SEAM : seam - 5, seam + 5 : seam + SEAM]
     if knots[0] < 0 or knots[-1] >= len(motion):
         return motion
     inside = np.arange(seam - 7, seam + 7)

@@ -1,6 +1,7 @@
 """The training step of the motion diffusion model: a pure function of state, batch and key."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,16 +9,26 @@ import numpy as np
 import optax
 
 from jaxgesture.core import rng
+from jaxgesture.core.accumulate import gradients
+from jaxgesture.core.optim import grad_norms
 from jaxgesture.core.state import TrainState, apply_gradients, create_network, create_state
-from jaxgesture.core.types import Array, Batch, Bool, Float, Int, Metrics, PyTree
+from jaxgesture.core.types import Array, Batch, Bool, Float, Int, Metrics, PyTree, Weighted
 from jaxgesture.motion.config import MotionConfig
 from jaxgesture.motion.denoiser import Denoiser, init_params
-from jaxgesture.motion.losses import MotionLossConfig, motion_losses
+from jaxgesture.motion.losses import (
+    MotionLossConfig,
+    Parts,
+    example_losses,
+    loss_parts,
+    mean_losses,
+)
 from jaxgesture.motion.normalisation import Statistics, normalise_audio, normalise_motion
 from jaxgesture.motion.representation import to_motion
 from jaxgesture.motion.schedule import DIFFUSION_STEPS, q_sample
 
 DENOISER = "denoiser"
+# Bars of the histogram of the loss over diffusion steps.
+STEP_BINS = 10
 
 
 def make_init(
@@ -46,14 +57,18 @@ def prepare(config: MotionConfig, statistics: Statistics, batch: Batch) -> dict[
 
     prepared = {name: motion(name) for name in ("motion", "source")}
     prepared["audio"] = normalise_audio(statistics, batch["audio"])
-    if config.history_frames:
-        prepared["history"] = motion("history")
+    if config.past_frames:
+        history = motion("history")
+        if config.source == "previous":
+            valid = batch["history_valid"][:, None]
+            prepared["source"] = jnp.where(valid, history[:, -1], prepared["source"])
+        if config.history_frames:
+            prepared["history"] = history
     return prepared
 
 
-def denoising_losses(
+def predict(
     config: MotionConfig,
-    loss: MotionLossConfig,
     params: PyTree,
     inputs: Mapping[str, Array],
     t: Int[Array, " b"],
@@ -63,13 +78,11 @@ def denoising_losses(
     history_mask: Bool[Array, " b"] | None = None,
     history_noise: Float[Array, "b h d"] | None = None,
     dropout_key: Array | None = None,
-    per_example: bool = False,
-) -> Metrics:
-    """Noises `inputs["motion"]` to step t, denoises it and compares (eq. 11).
+) -> Float[Array, "b t d"]:
+    """Noises `inputs["motion"]` to step t and denoises it.
 
     Args:
       config: of the network.
-      loss: weights of the parts.
       params: the network's parameters.
       inputs: from `prepare`.
       t: diffusion step of each example.
@@ -78,15 +91,14 @@ def denoising_losses(
       history_mask: examples that keep their history; needed if the model has one.
       history_noise: added to the history that the network sees, not to that of the loss.
       dropout_key: switches dropout on.
-      per_example: leave out the mean over the batch.
     """
-    clean, history = inputs["motion"], inputs.get("history")
+    history = inputs.get("history")
     seen = history
     if history is not None and history_noise is not None:
         seen = history + history_noise
-    prediction: Array = Denoiser(config).apply(
+    return Denoiser(config).apply(
         {"params": params},
-        q_sample(clean, t, noise),
+        q_sample(inputs["motion"], t, noise),
         t,
         audio=inputs["audio"],
         source_feature=inputs["source"],
@@ -96,17 +108,51 @@ def denoising_losses(
         deterministic=dropout_key is None,
         rngs={} if dropout_key is None else {"dropout": dropout_key},
     )  # pyright: ignore
-    if not per_example:
-        return motion_losses(prediction, clean, loss, history=history, history_mask=history_mask)
 
-    def single(rows):
-        rows = {name: value[None] for name, value in rows.items()}
-        return motion_losses(config=loss, **rows)
 
-    rows = {"prediction": prediction, "target": clean}
-    if history is not None and history_mask is not None:
-        rows |= {"history": history, "history_mask": history_mask}
-    return jax.vmap(single)(rows)
+def compare(
+    prediction: Float[Array, "b t d"],
+    inputs: Mapping[str, Array],
+    history_mask: Bool[Array, " b"] | None = None,
+) -> Parts:
+    """The parts of the loss of a prediction (eq. 11), of each example."""
+    return loss_parts(
+        prediction, inputs["motion"], history=inputs.get("history"), history_mask=history_mask
+    )
+
+
+def loss_by_step(t: Int[Array, " b"], losses: Float[Array, " b"]) -> dict[str, Weighted]:
+    """The histogram of the loss over diffusion steps: "loss_t000_099" is that of steps 0 to 99."""
+    width = DIFFUSION_STEPS // STEP_BINS
+    found: dict[str, Weighted] = {}
+    for low in range(0, DIFFUSION_STEPS, width):
+        inside = (t >= low) & (t < low + width)
+        found[f"loss_t{low:03d}_{low + width - 1:03d}"] = Weighted(
+            jnp.where(inside, losses, 0).sum(), inside.sum()
+        )
+    return found
+
+
+def _draw(
+    config: MotionConfig, inputs: Mapping[str, Array], batch: Batch, key: Array
+) -> dict[str, Any]:
+    """What is drawn for each example: arguments of `predict`."""
+    clean = inputs["motion"]
+    size = len(clean)
+    mask = history_noise = None
+    if config.history_frames:
+        lost = jax.random.uniform(rng.stream(key, "history_mask"), (size,))
+        mask = batch["history_valid"] & (lost >= config.history_null_probability)
+        history_noise = config.history_noise * jax.random.normal(
+            rng.stream(key, "history_noise"), inputs["history"].shape
+        )
+    return {
+        "t": jax.random.randint(rng.stream(key, "t"), (size,), 0, DIFFUSION_STEPS),
+        "noise": jax.random.normal(rng.stream(key, "noise"), clean.shape),
+        "keep": jax.random.uniform(rng.stream(key, "keep"), (size,)) < config.guidance_keep,
+        "history_mask": mask,
+        "history_noise": history_noise,
+    }
 
 
 def make_step(
@@ -116,43 +162,44 @@ def make_step(
     *,
     ema_decay: float | None = None,
     ema_warmup: bool = False,
+    accumulate: int = 1,
 ) -> Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]:
     """Returns `step(state, batch, key) -> (state, metrics)`; `key` is this step's own.
 
     The batch holds raw features: "motion" (b, t, d), "audio" (b, t, a), "source" (b, d) and, for a
-    model with history, "history" (b, h, d) and "history_valid" (b,). One mask per example drops
-    the audio for classifier-free guidance, another the history.
+    model that looks back, "history" (b, h, d) and "history_valid" (b,). One mask per example drops
+    the audio for classifier-free guidance, another the history. With `accumulate` the gradient is
+    computed in so many parts of the batch, and is the same but for rounding and dropout.
     """
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         network = state.networks[DENOISER]
         inputs = prepare(config, network.stats, batch)
-        clean = inputs["motion"]
-        size = len(clean)
-        t = jax.random.randint(rng.stream(key, "t"), (size,), 0, DIFFUSION_STEPS)
-        noise = jax.random.normal(rng.stream(key, "noise"), clean.shape)
-        keep = jax.random.uniform(rng.stream(key, "keep"), (size,)) < config.guidance_keep
-        mask = history_noise = None
-        if config.history_frames:
-            drawn = jax.random.uniform(rng.stream(key, "history_mask"), (size,))
-            mask = batch["history_valid"] & (drawn >= config.history_null_probability)
-            history_noise = config.history_noise * jax.random.normal(
-                rng.stream(key, "history_noise"), inputs["history"].shape
-            )
+        drawn = _draw(config, inputs, batch, key)
+        # Of the whole batch, as if nothing were computed in parts: seams without history count not.
+        whole = compare(inputs["motion"], inputs, drawn["history_mask"])
+        counts = {name: count.sum() / accumulate for name, (_, count) in whole.items()}
 
-        def objective(params):
-            metrics = denoising_losses(
-                config, loss, params, inputs, t, noise, keep=keep, history_mask=mask,
-                history_noise=history_noise, dropout_key=rng.stream(key, "dropout"),
+        def objective(params, rows, carry, part):
+            inputs, drawn = rows
+            dropout = rng.stream(key, "dropout")
+            prediction = predict(
+                config, params, inputs, **drawn,
+                dropout_key=dropout if accumulate == 1 else jax.random.fold_in(dropout, part),
             )  # fmt: skip
-            return metrics["loss"], metrics
+            parts = compare(prediction, inputs, drawn["history_mask"])
+            return mean_losses(parts, loss, counts)["loss"], ({}, parts, carry)
 
-        grads, metrics = jax.grad(objective, has_aux=True)(network.params)
+        _, grads, _, parts, _ = gradients(
+            objective, network.params, (inputs, drawn), {}, accumulate
+        )
+        each = example_losses(parts, loss)["loss"]
+        metrics: Metrics = {**mean_losses(parts, loss), **loss_by_step(drawn["t"], each)}
         new, _ = apply_gradients(
             network, grads, optimizer, ema_decay=ema_decay, ema_warmup=ema_warmup,
             step=state.step,
         )  # fmt: skip
-        metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
+        metrics = {**metrics, **grad_norms(grads)}
         return TrainState(state.step + 1, {**state.networks, DENOISER: new}), metrics
 
     return step

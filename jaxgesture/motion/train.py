@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, Sharding
 
 from jaxgesture.core import config as configuration
 from jaxgesture.core import loop, rng
@@ -16,18 +17,26 @@ from jaxgesture.core.checkpoint import CheckpointConfig
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter
 from jaxgesture.core.optim import OptimConfig, free_keys, make_optimizer
-from jaxgesture.core.sharding import MeshConfig
+from jaxgesture.core.sharding import MeshConfig, replicated
 from jaxgesture.core.state import TrainState
 from jaxgesture.core.types import NumpyBatch
+from jaxgesture.data import batches as batching
 from jaxgesture.data import pipeline
 from jaxgesture.data.datasets import MotionDataset
 from jaxgesture.motion.config import MotionConfig
-from jaxgesture.motion.losses import MotionLossConfig
+from jaxgesture.motion.losses import MotionLossConfig, example_losses
 from jaxgesture.motion.model import STAGE
 from jaxgesture.motion.normalisation import make_statistics
 from jaxgesture.motion.representation import to_motion
 from jaxgesture.motion.schedule import DIFFUSION_STEPS
-from jaxgesture.motion.step import DENOISER, denoising_losses, make_init, make_step, prepare
+from jaxgesture.motion.step import (
+    DENOISER,
+    compare,
+    make_init,
+    make_step,
+    predict,
+    prepare,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +92,18 @@ class EvalConfig:
     batch_size: int = 16
     noise_levels: int = 4
 
+    def __post_init__(self):
+        for name in ("segments", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"eval.{name} is {getattr(self, name)}; choose 1 or more")
+        if not 1 <= self.noise_levels <= DIFFUSION_STEPS:
+            raise UserError(
+                f"eval.noise_levels is {self.noise_levels}; choose 1 to {DIFFUSION_STEPS}"
+            )
+
+
+# Frames that are converted at once for the statistics.
+_ROWS = 256
 
 SECTIONS = {
     "data": DataConfig,
@@ -118,38 +139,50 @@ def training_statistics(dataset: MotionDataset, config: MotionConfig) -> dict[st
 def _represented_moments(
     dataset: MotionDataset, config: MotionConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation over the training split after `to_motion`, in two passes."""
-    clips = dataset.clips("train")
-    frames = sum(clip.frames for clip in clips)
+    """Mean and deviation over the training split after `to_motion`, in one pass."""
+    # Clips are of any length: in parts of one size they need one program.
+    represent = jax.jit(lambda rows: to_motion(rows, config))
+    count, origin = 0, None
+    total, squares = np.zeros((2, config.motion_size))
+    for clip in dataset.clips("train"):
+        for part, size in batching.filled(dataset.motion(clip), _ROWS):
+            rows = np.asarray(represent(part), np.float64)[:size]
+            # Measured from a row of their own the squares are small: little cancels.
+            origin = rows[:1] if origin is None else origin
+            total += (rows - origin).sum(axis=0)
+            squares += np.square(rows - origin).sum(axis=0)
+            count += size
+    assert origin is not None  # a split that is there has a clip, and a clip has a frame
+    shift = total / count
+    return origin[0] + shift, np.sqrt(np.maximum(squares / count - np.square(shift), 0))
 
-    def total(function):
-        result = np.zeros(config.motion_size)
-        for clip in clips:
-            rows = to_motion(jnp.asarray(dataset.motion(clip)), config)
-            result += function(np.asarray(rows, np.float64)).sum(axis=0)
-        return result
 
-    mean = total(lambda rows: rows) / frames
-    variance = total(lambda rows: np.square(rows - mean[None])) / frames
-    return mean, np.sqrt(variance)
+@functools.cache
+def _make_judge(config: MotionConfig, loss: MotionLossConfig, everywhere: Sharding):
+    """Per-example losses of a batch at one noise level, with and without the audio.
 
+    Every device gets them whole: a process can only read what its own devices hold.
+    """
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _judge_batch(config, loss, params, stats, batch, t, key):
-    """Per-example losses of a batch at one noise level, with and without the audio."""
-    inputs = prepare(config, stats, batch)
-    size = len(inputs["motion"])
-    steps = jnp.full((size,), t)
-    noise = jax.random.normal(key, inputs["motion"].shape)
-    mask = batch["history_valid"] if config.history_frames else None
+    def judge(params, stats, batch, number, t):
+        inputs = prepare(config, stats, batch)
+        size = len(inputs["motion"])
+        steps = jnp.full((size,), t)
+        key = rng.stream(jax.random.key(0), "validation")
+        key = jax.random.fold_in(jax.random.fold_in(key, number), t)
+        noise = jax.random.normal(key, inputs["motion"].shape)
+        mask = batch["history_valid"] if config.history_frames else None
 
-    def losses(keep):
-        return denoising_losses(
-            config, loss, params, inputs, steps, noise,
-            keep=jnp.full((size,), keep), history_mask=mask, per_example=True,
-        )  # fmt: skip
+        def losses(keep):
+            prediction = predict(
+                config, params, inputs, steps, noise, keep=jnp.full((size,), keep),
+                history_mask=mask,
+            )  # fmt: skip
+            return example_losses(compare(prediction, inputs, mask), loss)
 
-    return {**losses(True), "loss_without_audio": losses(False)["loss"]}
+        return {**losses(True), "loss_without_audio": losses(False)["loss"]}
+
+    return jax.jit(judge, out_shardings=everywhere)
 
 
 def validation_loss(
@@ -168,20 +201,27 @@ def validation_loss(
     Args:
       config: of the network.
       loss: weights of the parts.
-      params: the network's parameters.
+      params: the network's parameters, on one device or on a mesh.
       stats: the normalisation.
-      batches: raw features with "valid" (b,), False for rows that do not count.
+      batches: raw features with "valid" (b,), False for rows that do not count; the same in every
+        process.
       noise_levels: number of diffusion steps.
     """
     levels = ((np.arange(noise_levels) + 0.5) / noise_levels * DIFFUSION_STEPS).astype(np.int32)
-    key = rng.stream(jax.random.key(0), "validation")
+    everywhere = jax.tree.leaves(params)[0].sharding
+    if isinstance(everywhere, NamedSharding):
+        everywhere = replicated(everywhere.mesh)  # pyright: ignore[reportArgumentType]
+    judge = _make_judge(config, loss, everywhere)
     sums: dict[str, float] = {}
     count = sum(int(batch["valid"].sum()) for batch in batches)
     for number, batch in enumerate(batches):
-        arrays = {name: value for name, value in batch.items() if name != "valid"}
-        for t in levels:
-            noise_key = jax.random.fold_in(jax.random.fold_in(key, number), t)
-            values = _judge_batch(config, loss, params, stats, arrays, t, noise_key)
+        arrays = {
+            name: jax.make_array_from_process_local_data(everywhere, value)
+            for name, value in batch.items()
+            if name != "valid"
+        }
+        judged = [judge(params, stats, arrays, np.int32(number), t) for t in levels]
+        for t, values in zip(levels, jax.device_get(judged), strict=True):
             for name, rows in values.items():
                 part = float((np.asarray(rows, np.float64) * batch["valid"]).sum()) / count
                 sums[name] = sums.get(name, 0.0) + part / noise_levels
@@ -191,7 +231,7 @@ def validation_loss(
 
 
 def train(
-    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None
+    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None, profile: str = ""
 ) -> TrainState:
     """Trains, or goes on training, the motion model in a work directory.
 
@@ -200,6 +240,7 @@ def train(
         makes them.
       workdir: gets checkpoints and metrics.
       time_limit_s: stop, save and evaluate after this many seconds.
+      profile: "N:M" traces these steps, see `core.observe.Trace`.
 
     Raises:
       UserError: for a misspelt key, missing data, sizes that are not the dataset's, or a workdir of
@@ -225,7 +266,7 @@ def train(
                 f"model.{name} is {getattr(model, name)}, the dataset's {getattr(dataset, name)}; "
                 f"set --config.model.{name}={getattr(dataset, name)}"
             )
-    shape = {"segment_frames": model.segment_frames, "history_frames": model.history_frames}
+    shape = {"segment_frames": model.segment_frames, "history_frames": model.past_frames}
     batches = pipeline.segments(
         dataset,
         split="train",
@@ -272,9 +313,15 @@ def train(
         name=STAGE,
         init=make_init(model, optimizer, statistics, ema=ema_decay is not None),
         step=make_step(
-            model, built["loss"], optimizer, ema_decay=ema_decay, ema_warmup=optim.ema_warmup
-        ),
+            model,
+            built["loss"],
+            optimizer,
+            ema_decay=ema_decay,
+            ema_warmup=optim.ema_warmup,
+            accumulate=optim.accumulate,
+        ),  # fmt: skip
         evaluate=judge if can_judge else None,
+        defaults=configuration.defaults(SECTIONS),
         meta={
             "config": {name: configuration.section(value) for name, value in built.items()},
             "dataset_sha256": dataset.sha256,
@@ -290,5 +337,6 @@ def train(
         built["checkpoint"],
         built["mesh"],
         time_limit_s=time_limit_s,
+        profile=profile,
         free=free_keys(optim),
     )

@@ -275,7 +275,8 @@ class Denoiser(nn.Module):
         if past:
             x = torch.cat((self._history_tokens(x, history, history_mask), x), 1)
         x = self.seqTransDecoder(x, self.rotary(memory), memory, condition)
-        return at_least_float32(self.final_layer(x[:, past:]))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.final_layer(x[:, past:])
 
     def _history_tokens(
         self, x: Tensor, history: Tensor | None, history_mask: Tensor | None

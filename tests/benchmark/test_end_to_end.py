@@ -1,5 +1,6 @@
 """Whole videos of tiny models: the parts' seconds, and what is refused."""
 
+import dataclasses
 import wave
 
 import numpy as np
@@ -9,6 +10,7 @@ from generation.models import make_animation, make_motion
 from jaxgesture.benchmark import end_to_end
 from jaxgesture.core.errors import UserError
 from jaxgesture.generation.pipeline import PARTS
+from jaxgesture.motion.model import load_motion
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +41,19 @@ def test_what_is_refused_before_anything_runs(folders, tmp_path):
         end_to_end.prepare(folders[0], str(tmp_path / "none"), None, steps=2)
 
 
-@pytest.mark.slow
-def test_a_recording_that_is_none_says_so(folders, tmp_path):
+def test_a_recording_that_is_none_says_so_before_anything_runs(folders, tmp_path):
     text = tmp_path / "notes.wav"
     text.write_text("no sound")
     with pytest.raises(UserError, match="notes.wav"):
-        end_to_end.prepare(*folders, str(text), steps=2, runs=1)()
+        end_to_end.prepare(*folders, str(text), steps=2, runs=1)
+
+
+def test_other_audio_features_are_refused_with_what_to_do(folders, tmp_path):
+    motion = dataclasses.replace(load_motion(folders[1]), features="wavlm-1059:0123456789ab")
+    motion.save(tmp_path / "motion")
+    with pytest.raises(UserError, match="wavlm-1059.*'baseline-35' alone; give a") as caught:
+        end_to_end.prepare(folders[0], str(tmp_path / "motion"), None, steps=2)
+    assert "--wavlm" not in str(caught.value)
 
 
 def test_made_up_speech(tmp_path):

@@ -1,16 +1,20 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from motion.weights import numpy_params
 
+from jaxgesture.core import rng
 from jaxgesture.core.errors import UserError
 from jaxgesture.motion.config import MotionConfig
-from jaxgesture.motion.generate import pad_audio, sample_segment
+from jaxgesture.motion.denoiser import Denoiser
+from jaxgesture.motion.generate import SampleOptions, pad_audio, sample_segment
 from jaxgesture.motion.model import Motion, load_motion
-from jaxgesture.motion.normalisation import make_statistics
+from jaxgesture.motion.normalisation import identity_statistics, make_statistics
 from jaxgesture.motion.representation import rotation_from_euler
+from jaxgesture.motion.selection import smooth_seam
 
 CONFIG = MotionConfig(
     feature_size=21, audio_size=35, width=16, feedforward=16, heads=2, layers=1, audio_layers=1
@@ -118,6 +122,83 @@ def test_options_change_the_motion(motion, source):
         motion.sample(audio(80, s), source_feature=source, guidance=0.0, **OPTIONS) for s in (0, 1)
     )
     np.testing.assert_allclose(a, b, atol=1e-5)  # guidance 0 does not hear the audio
+
+
+@pytest.mark.parametrize("representation", ["rotmat", "euler"])
+def test_smoothed_seams_are_rotations_and_nothing_else_changes(source, representation):
+    config = dataclasses.replace(CONFIG, representation=representation)
+    statistics = make_statistics(config, audio_mean=np.zeros(35), audio_std=np.ones(35))
+    model = Motion(config, {"params": numpy_params(config), "stats": statistics})
+    options = {"source_feature": source, **OPTIONS}
+    plain, smooth = (model.sample(audio(200), **options, smooth_seams=s) for s in (False, True))
+    touched = np.zeros(200, bool)
+    for seam in (80, 160):
+        touched[seam - 7 : seam + 7] = True
+        expected = smooth_seam(plain, seam)[seam - 7 : seam + 7]
+        got = smooth[seam - 7 : seam + 7]
+        np.testing.assert_allclose(got[:, -3:], expected[:, -3:], atol=1e-5)
+        blocks = got[:, :-3].reshape(-1, 3, 3)
+        np.testing.assert_allclose(blocks @ blocks.swapaxes(1, 2), np.eye(3)[None] + 0 * blocks,
+                                   atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(smooth[~touched], plain[~touched], atol=1e-5)
+    assert np.abs(smooth - plain).max() > 1e-3
+    parts = list(model.segments(audio(200), **options, smooth_seams=True))
+    assert [len(part) for part in parts] == [72, 80, 48]
+
+
+def test_a_model_of_the_frame_before_goes_on_from_it(source):
+    config = dataclasses.replace(CONFIG, history_frames=0, source="previous")
+    statistics = make_statistics(config, audio_mean=np.zeros(35), audio_std=np.ones(35))
+    model = Motion(config, {"params": numpy_params(config), "stats": statistics})
+    image = dataclasses.replace(model, config=dataclasses.replace(config, source="image"))
+    options = {"source_feature": source, "candidates": 1, "steps": 4}
+    got, fixed = (m.sample(audio(160), **options) for m in (model, image))
+    np.testing.assert_allclose(got[:80], fixed[:80], atol=1e-5)
+    assert np.abs(got[80:] - fixed[80:]).max() > 1e-6
+    # The second segment alone, with its own noise, of a model that takes that frame for its source.
+    keys = jax.random.fold_in(rng.stream(jax.random.key(0), "motion"), 1)[None]
+    alone = sample_segment(
+        image.config, SampleOptions(candidates=1, steps=4), model.variables["params"],
+        model.variables["stats"], audio(160)[None, 80:], got[None, 79], got[None, 70:80],
+        np.array([False]), keys, np.float32(2),
+    )  # fmt: skip
+    np.testing.assert_allclose(got[80:], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("loud", [-300.0, 300.0])
+def test_published_weights_see_raw_features(loud):
+    config = dataclasses.replace(
+        CONFIG, representation="vector", feature_size=20, history_frames=0, source="previous"
+    )
+    params = numpy_params(config)
+    model = Motion(config, {"params": params, "stats": identity_statistics(config)})
+    draw = np.random.default_rng(0).standard_normal
+    x, source = draw((1, 80, 20)), 1.5 * draw((1, 20))
+    rows = np.stack([audio(80)])
+    rows[..., 1] = loud  # the log energy of quiet speech is there
+    bare = Denoiser(config).apply(
+        {"params": params}, jnp.float32(x), jnp.array([10]), audio=jnp.float32(rows),
+        source_feature=jnp.float32(source),
+    )  # fmt: skip
+    got = model.denoise(
+        np.float32(x), np.array([10]), audio=rows, source_feature=np.float32(source)
+    )
+    np.testing.assert_allclose(got, bare, atol=1e-5)
+
+
+def test_denoise_says_which_shape_is_wrong(motion, source):
+    good = {
+        "x_t": np.zeros((1, 80, 21), np.float32), "t": np.array([3]), "audio": audio(80)[None],
+        "source_feature": source[None],
+    }  # fmt: skip
+    for name, wrong in (("t", np.array(3)), ("audio", audio(79)[None]), ("source_feature", source)):
+        with pytest.raises(UserError, match=f"{name} has shape .* takes"):
+            motion.denoise(**{**good, name: wrong})
+    config = dataclasses.replace(CONFIG, history_frames=0)
+    with pytest.raises(UserError, match="no history"):
+        dataclasses.replace(motion, config=config).denoise(
+            **good, history=np.zeros((1, 4, 21), np.float32)
+        )
 
 
 def test_euler_model_writes_rotation_features(source):

@@ -16,13 +16,14 @@ from jaxgesture.convert.motion import from_torch, to_torch
 from jaxgesture.core import rng
 from jaxgesture.core.optim import make_optimizer
 from jaxgesture.core.state import create_network, create_state
+from jaxgesture.core.types import Weighted
 from jaxgesture.layers.rotary import rotate
 from jaxgesture.motion.config import MotionConfig
 from jaxgesture.motion.denoiser import Denoiser, timestep_embedding
 from jaxgesture.motion.losses import MotionLossConfig
 from jaxgesture.motion.normalisation import identity_statistics
 from jaxgesture.motion.schedule import DIFFUSION_STEPS
-from jaxgesture.motion.step import DENOISER, make_step
+from jaxgesture.motion.step import DENOISER, STEP_BINS, make_step
 from jaxgesture.motion.train import MotionOptimConfig
 from jaxgesture.torch_baseline import denoiser as twin
 from jaxgesture.torch_baseline.motion_step import Adan, Draws, MotionStep, MotionStepConfig
@@ -156,7 +157,9 @@ def stepped(request):
         if config.history_frames:
             drawn[3] = tensors["history_valid"] & drawn[3]
         values = step(tensors, Draws(*drawn))
-        assert values.keys() == metrics.keys()
+        bars = {name for name, value in metrics.items() if isinstance(value, Weighted)}
+        parts = {name for name in metrics if name.startswith("grad_norm_")}
+        assert len(bars) == STEP_BINS and values.keys() == metrics.keys() - bars - parts
         gradients.append(optax.tree.get(state.opt_state, "previous"))
         found.append({
             "losses": {name: abs(v.item() / metrics[name] - 1) for name, v in values.items()},
