@@ -1,6 +1,6 @@
 import pytest
 import tolerances
-from multidevice import fake_devices
+from multidevice import launch
 
 pytestmark = pytest.mark.multidevice
 
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.multidevice
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """What eight fake devices made of one training, in a process of its own."""
-    return fake_devices.run("convnet.py", tmp_path_factory.mktemp("meshes"))
+    return launch.run(launch.script("convnet.py", tmp_path_factory.mktemp("meshes")))
 
 
 @pytest.mark.parametrize("mesh", ["dp8", "fsdp8", "2x4", "moved"])

@@ -1,43 +1,86 @@
 import numpy as np
 import pytest
 import tolerances
-from multidevice import fake_devices
+from multidevice import launch, stage1
 
 pytestmark = [pytest.mark.multidevice, pytest.mark.slow]
 
+# Names of the trainings by the number of processes that make them, of eight devices in all.
+NAMES = {1: ("one", "dp8", "fsdp8", "2x4"), 2: ("pair",), 4: ("four",)}
+OTHERS = [(count, name) for count, names in NAMES.items() for name in names if name != "one"]
+
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Two steps of stage 1 with all its losses, on one device and on eight (data 4, fsdp 2)."""
-    # The programs run twice: compiling them with care takes longer than it saves.
-    flags = "--xla_backend_optimization_level=0"
-    return fake_devices.run(
-        "stage1.py", tmp_path_factory.mktemp("stage1"), flags=flags, timeout=900
-    )
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("stage1")
 
 
-def test_losses_are_those_of_one_device(results):
-    print(results["metrics"])
-    judged = {f"loss_{name}" for name in ("perceptual", "local", "local_style", "adversarial")}
-    assert judged | {"discriminator_loss", "grad_norm"} < results["metrics"].keys()
-    assert max(results["metrics"].values()) < tolerances.STAGE1_MESHES
+@pytest.fixture(scope="module")
+def trained(folder):
+    """Two steps of stage 1 with all its losses, by that many processes; each is trained once."""
+    made = {}
+
+    def train(processes):
+        if processes not in made:
+            command = launch.script("stage1.py", folder, "float64", *NAMES[processes])
+            made[processes] = launch.run(
+                command, processes=processes, devices=8 // processes, flags=launch.QUICK,
+                timeout=1800,
+            )  # fmt: skip
+        return made[processes]
+
+    return train
 
 
-def test_the_state_is_that_of_one_device(results):
-    errors = results["state"]
-    print({name: error for name, error in errors.items() if error == max(errors.values())})
-    assert any(name.startswith("networks/discriminator/stats") for name in errors)
+def numbers(folder, name, part):
+    """Metrics or state after each step: {"1/name": value}."""
+    with np.load(folder / f"{name}-float64.npz") as file:
+        return {k.replace(f"/{part}/", "/"): file[k] for k in file.files if f"/{part}/" in k}
+
+
+@pytest.mark.parametrize("processes, name", OTHERS)
+def test_losses_are_those_of_one_device(trained, folder, processes, name):
+    for count in (1, processes):
+        trained(count)
+    one, other = (numbers(folder, each, "metrics") for each in ("one", name))
+    judged = {f"2/loss_{name}" for name in ("perceptual", "local", "local_style", "adversarial")}
+    assert judged | {"2/discriminator_loss", "2/grad_norm"} < one.keys() == other.keys()
+    errors = {key: float(abs(other[key] / value - 1)) for key, value in one.items()}
+    print(name, max((error, key) for key, error in errors.items()))
     assert max(errors.values()) < tolerances.STAGE1_MESHES
 
 
-def test_both_networks_moved(results):
+@pytest.mark.parametrize("processes, name", OTHERS)
+def test_the_state_is_that_of_one_device(trained, folder, processes, name):
+    for count in (1, processes):
+        trained(count)
+    one, other = (numbers(folder, each, "state") for each in ("one", name))
+    assert one.keys() == other.keys()
+    assert any(key.startswith("2/networks/discriminator/stats") for key in one)
+    errors = {key: float(np.abs(other[key] - value).max()) for key, value in one.items()}
+    print(name, max((error, key) for key, error in errors.items()))
+    assert max(errors.values()) < tolerances.STAGE1_MESHES
+
+
+def test_both_networks_moved(trained, folder):
     """By much more than the tolerance, or the comparison says nothing."""
+    trained(1)
+    state = numbers(folder, "one", "state")
     for network in ("generator", "discriminator"):
-        moved = [v for k, v in results["moved"].items() if k.startswith(f"networks/{network}/pa")]
+        start = f"networks/{network}/pa"
+        moved = [
+            np.abs(state[f"2/{key[2:]}"] - value).max()
+            for key, value in state.items()
+            if key.startswith(f"1/{start}")
+        ]
         assert np.median(moved) > 1e4 * tolerances.STAGE1_MESHES
 
 
-def test_both_networks_are_split_over_fsdp(results):
+@pytest.mark.parametrize("processes, name", OTHERS)
+def test_what_a_device_holds_and_how_often_the_step_is_traced(trained, processes, name):
+    result = trained(processes)[name]
+    assert result["traces"] == 1
+    fsdp = stage1.MESHES[name][1]
     for network in ("generator", "discriminator"):
-        split = {v for k, v in results["shards"].items() if k.startswith(f"networks/{network}/pa")}
-        assert split == {0.5, 1.0}
+        shares = {v for k, v in result["shards"].items() if k.startswith(f"networks/{network}/pa")}
+        assert shares == {1 / fsdp, 1.0}
