@@ -16,7 +16,10 @@ ALLOWED = {
     "data": {"core"},
     "convert": {"core"},
     "perceptual": {"core", "layers"},
-    "evaluation": {"core", "layers", "perceptual"},
+    "evaluation": {"core", "layers", "perceptual", "data"},
+    "study": {"core", "evaluation"},
+    "embedding": {"core", "layers", "data", "perceptual"},
+    "planning": {"core", "data", "animation", "motion", "perceptual"},
     # The released state dict is one of the ways in, so the model knows its names.
     "animation": {"core", "layers", "data", "convert", "perceptual", "evaluation"},
     "motion": {"core", "layers", "data", "convert", "evaluation"},
@@ -25,12 +28,12 @@ ALLOWED = {
     # Sizes are one for both sides; nothing else of a model is shared with its twin.
     "torch_baseline": {"core", "animation", "motion"},
     "benchmark": {
-        "core", "layers", "convert", "perceptual", "animation", "motion", "generation",
+        "core", "layers", "data", "convert", "perceptual", "animation", "motion", "generation",
         "torch_baseline",
     },
     "cli": {
         "core", "data", "evaluation", "perceptual", "convert", "animation", "motion", "generation",
-        "demo", "benchmark",
+        "demo", "benchmark", "study", "embedding", "planning",
     },
 }  # fmt: skip
 FORBIDDEN = {"torch", "tensorflow", "transformers", "cv2", "clu", "chex"}

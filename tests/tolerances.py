@@ -40,7 +40,8 @@ VGG_MAPS = 1e-5  # measured 1.7e-6; twin 0
 VGG_DEEP_MAPS = 2e-6  # measured 3.3e-7; twin 1.4e-7
 VGG_PYRAMID = 5e-6  # measured 1.1e-6; twin 1.1e-6
 VGG_LOSSES = 1e-5  # measured 7.1e-7; twin 2.0e-6
-VGG_GRADIENT, VGG_GRADIENT_KINKS = 1e-6, 2e-5  # measured 5.6e-7, 1.0e-6; twin 9.4e-10, 1.9e-9
+VGG_GRADIENT = 1e-6  # measured 5.6e-7; twin 9.4e-10
+VGG_GRADIENT_KINKS = 2e-8  # of all entries, in float64: measured 2.0e-9; twin, in float32, 1.9e-9
 VGG_BFLOAT16 = 3e-2  # relative error of the norm: 6.6e-3 measured
 LOCAL_MAPS = 5e-6  # measured 1.1e-6; twin 0
 LOCAL_LOSSES = 1e-5  # measured 1.3e-7; twin 0
@@ -73,3 +74,37 @@ TWIN_MOTION_AUTOCAST = 0.03
 TWIN_MOTION_STEP = 3e-6
 
 PSNR_SSIM = 1e-6  # against scikit-image, absolute, float64: 0 measured
+BEATS = 1e-6  # the three beat alignments and their parts, absolute, float64: 3e-14 measured
+
+# Six steps of stage 2 on one device against eight (data 4, fsdp 2), two processes of four, and
+# begun on another number of devices, float64: losses relative, weights and averages absolute.
+# Measured 2.7e-12 and 2.4e-10. In float32 losses of the sixth step differ by 3e-4: where a gradient
+# is hardly more than rounding, Adan makes a whole step of it.
+STAGE2_MESHES = 1e-8
+
+MOTION_MOMENTS = 1e-6  # of angles / 99 degrees, absolute, float32: 0 measured
+
+# Frechet distances of given features, relative, float64: 1e-15 measured.
+FRECHET = 1e-6
+# Distances of embedded windows, relative; the embedding is float32.
+EMBEDDED = 1e-4
+
+# I3D against parity/i3d_seed0.npz, absolute, float32 on a CPU, plain weights and kernels x 1.3.
+I3D_PREPROCESSED = 1e-5  # measured 2.4e-7
+I3D = {
+    1: {
+        "Conv3d_1a_7x7": 1e-5,  # measured 1.5e-6
+        "Mixed_3c": 1e-5,  # measured 1.2e-6
+        "Mixed_4f": 1e-5,  # measured 3.3e-7
+        "pooled": 1e-6,  # measured 2.4e-7
+        "logits": 1e-6,  # measured 3.6e-7
+        "difference": 2e-6,  # measured 3.4e-7
+    },
+    1.3: {"pooled": 3e-5, "logits": 3e-5, "difference": 3e-5},  # measured 2.4e-6, 3.8e-6, 3.6e-6
+}
+I3D_RESIZED = 3e-5  # against JAX's own resize, whose positions are rounded otherwise: 3.7e-6
+I3D_BFLOAT16 = 3e-2  # of the first map, relative error of the norm: 2.9e-3 measured
+
+# The autoencoder of poses against the golden file, absolute, float32: feature 1.0e-6, decoded
+# windows 3e-7 measured; distances of features relative: 2.6e-7.
+POSE_AUTOENCODER = 1e-5

@@ -109,9 +109,7 @@ def run() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     files = flags.output_files(FLAGS.out, SUFFIXES)
     subject = str(FLAGS[flags.SUBJECT].value)
-    for name in sorted(set().union(*_OF.values()) - _OF[subject]):
-        if FLAGS[name].present:
-            raise UserError(f"--{name} is not for `benchmark {subject}`; leave it out")
+    flags.only_of(FLAGS, subject, _OF, "benchmark")
     text, content = {"animation": _animation, "motion": _motion, "data": _data}[subject]()
     print(text)
     flags.write_outputs({file: content if file.suffix == ".json" else text for file in files})

@@ -13,7 +13,7 @@ animation   the base model (arXiv 2409.17674). --source is a weight file (.pt, .
 motion      the motion model, likewise: stage 2, or a checkpoint of S2G-MDDiffusion, whose average
             is taken; what else it holds is not read. A weight file does not say to which base model
             and to which audio features a motion model belongs; a folder does.
-vgg16, vgg19, alexnet, lpips_alex, lpips_vgg
+vgg16, vgg19, alexnet, lpips_alex, lpips_vgg, i3d
             the networks that judge. --source is the published file, --out a weight file with what
             is used of it. As .npz it can be read where PyTorch is not installed.
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from jaxgesture.core.types import NumpyBatch
 
 ANIMATION, MOTION = "animation", "motion"
-SUBJECTS = (ANIMATION, MOTION, "vgg16", "vgg19", "alexnet", "lpips_alex", "lpips_vgg")
+SUBJECTS = (ANIMATION, MOTION, "vgg16", "vgg19", "alexnet", "lpips_alex", "lpips_vgg", "i3d")
 TARGETS = ("jax", "torch")
 FLAGS = flags.new()
 absl_flags.DEFINE_string("subject", None, "what to convert", flag_values=FLAGS)

@@ -1,11 +1,13 @@
 """Flags of the commands: each command has its own set, and a --help that shows only those.
 
 A command whose module has a tuple `SUBJECTS` takes one of these words in front of its flags,
-`jaxgesture COMMAND SUBJECT --flag=value`, and finds it in its flag "subject". One whose module
-names a flag in `POSITIONAL` takes the value of that flag without its name, `jaxgesture COMMAND
-VALUE`. Dashes within the name of a flag are read as underscores.
+`jaxgesture COMMAND SUBJECT --flag=value`, and finds it in its flag "subject"; where the word is
+left out, the first given flag of the module's `SUBJECT_OF` (flag -> subject) tells it. One whose
+module names a flag in `POSITIONAL` takes the value of that flag without its name, `jaxgesture
+COMMAND VALUE`. Dashes within the name of a flag are read as underscores.
 """
 
+import contextlib
 import pathlib
 import sys
 import types
@@ -70,6 +72,9 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
             f"do not know what to do with {rest[0]!r}: other arguments are flags, --name=value; "
             f"see jaxgesture {argv[0]} --help"
         )
+    if subjects and values[SUBJECT].value is None:
+        of: Mapping[str, str] = getattr(module, "SUBJECT_OF", {})
+        values[SUBJECT].value = next((of[name] for name in of if values[name].present), None)
     if subjects:
         _check_subject(values[SUBJECT].value, subjects, argv[0])
     # Grain asks the global flags, which nobody else parses here.
@@ -157,6 +162,23 @@ def required(values: flags.FlagValues, name: str, why: str) -> str:
     return value
 
 
+def only_of(values: flags.FlagValues, subject: str, of: Mapping[str, set[str]], what: str) -> None:
+    """Refuses flags that are given for another subject.
+
+    Args:
+      values: the command's flags.
+      subject: the one that was named.
+      of: subject -> the flags that not all subjects have.
+      what: name of the command.
+
+    Raises:
+      UserError: naming the first such flag.
+    """
+    for name in sorted(set().union(*of.values()) - of[subject]):
+        if values[name].present:
+            raise UserError(f"--{name} is not for `{what} {subject}`; leave it out")
+
+
 def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[pathlib.Path]:
     """The files that a list flag --out names, their folders made; nothing in them is changed.
 
@@ -184,16 +206,23 @@ def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[p
 
 
 def write_outputs(texts: Mapping[pathlib.Path, str]) -> None:
-    """Writes files, each in place of what is there; one that fails does not keep back the others.
+    """Writes files, each whole in place of what is there; one that fails keeps back no other.
 
     Raises:
       UserError: if some could not be written, naming them.
     """
     failed = []
     for file, text in texts.items():
+        temporary = file.with_name(f".{file.name}.tmp")
         try:
-            file.write_text(text)
+            temporary.write_text(text)
+            temporary.replace(file)
         except OSError as error:
             failed.append(f"{file} ({error.strerror})")
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
     if failed:
-        raise UserError(f"could not write {', '.join(failed)}; free some space or name another")
+        raise UserError(
+            f"could not write {', '.join(failed)}; check rights and space, or name another"
+        )

@@ -7,20 +7,24 @@ Try:
       --out=videos --preview=5
 
 A picture may have any size (its centre square is used), a recording any length and format. Several
-of either, separated by commas or as a folder, make every picture speak every recording; --pairs
-takes the first with the first and so on. They are worked on together, --together at once, and the
-videos in the folder --out are named after recording, picture, or PICTURE_RECORDING.
+of either, separated by commas (names with commas in "quotes") or as a folder, make every picture
+speak every recording; --pairs takes the first with the first and so on. They are worked on
+together, --together at once, and the videos in the folder --out are named after recording, picture,
+or PICTURE_RECORDING.
 
-The same call gives the same motion, byte for byte. Beside each result, NAME.mp4.json says what it
-was made from and how to make it again. A result that was made from just the same is kept, so that
-the same command goes on where it was stopped; one that was made from something else is an error
-unless --overwrite is given. What fails is reported, and the others are made.
+The same call gives the same motion, byte for byte (another --together, other last bits). Beside
+each result, NAME.mp4.json says what it was made from and how to make it again. A result that was
+made from just the same is kept, so that the same command goes on where it was stopped; one that was
+made from something else is an error unless --overwrite is given. What fails is reported, and the
+others are made.
 
 --format: mp4, webm, frames (a folder of PNG pictures), motion (.npz: motion, fps, hashes).
 """
 
 import contextlib
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +36,26 @@ from jaxgesture.core.errors import UserError
 if TYPE_CHECKING:
     from jaxgesture.generation.jobs import Job
 
+
+class _Names(absl_flags.ListParser):
+    """Names with commas between them; one that is there as it stands is one, commas or not."""
+
+    def parse(self, argument: Any) -> list[str]:
+        """Returns the names."""
+        if isinstance(argument, str) and os.path.exists(os.path.expanduser(argument)):
+            return [argument]
+        return super().parse(argument)
+
+
 FLAGS = flags.new()
-absl_flags.DEFINE_list(
-    "image", [], "picture of the speaker; or several, or a folder", flag_values=FLAGS
-)
-absl_flags.DEFINE_list(
-    "audio", [], "speech: any sound or video file; or several, or a folder", flag_values=FLAGS
-)
+for _name, _text in (
+    ("image", "picture of the speaker; or several, or a folder"),
+    ("audio", "speech: any sound or video file; or several, or a folder"),
+):
+    absl_flags.DEFINE(
+        _Names(), _name, [], _text, flag_values=FLAGS,
+        serializer=absl_flags.CsvListSerializer(","),
+    )  # fmt: skip
 absl_flags.DEFINE_string(
     "animation", None, "workdir of stage 1, or an exported folder", flag_values=FLAGS
 )
@@ -74,6 +91,9 @@ absl_flags.DEFINE_string(
     "selection", "last", "velocities by which a continuation is chosen, last or first",
     flag_values=FLAGS,
 )  # fmt: skip
+absl_flags.DEFINE_boolean(
+    "smooth_seams", False, "a spline over the frames where two segments meet", flag_values=FLAGS
+)
 absl_flags.DEFINE_string(
     "wavlm",
     None,
@@ -81,12 +101,17 @@ absl_flags.DEFINE_string(
     flag_values=FLAGS,
 )
 absl_flags.DEFINE_integer("batch", 16, "frames drawn at once", flag_values=FLAGS)
-absl_flags.DEFINE_integer("together", 4, "recordings worked on at once", flag_values=FLAGS)
+absl_flags.DEFINE_integer(
+    "together", None, "recordings sampled at once, if not as many as there are, at most 4",
+    flag_values=FLAGS,
+)  # fmt: skip
 absl_flags.DEFINE_boolean(
     "overwrite", False, "replace what was made from something else", flag_values=FLAGS
 )
 
-_OPTIONS = ("seed", "candidates", "steps", "sampler", "guidance", "eta", "selection")
+_OPTIONS = (
+    "seed", "candidates", "steps", "sampler", "guidance", "eta", "selection", "smooth_seams",
+)  # fmt: skip
 
 
 def run() -> None:
@@ -107,9 +132,8 @@ def run() -> None:
         preview=FLAGS.preview,
         motion_out=FLAGS.motion_out,
     )
-    together = FLAGS.together
-    if together < 1:
-        raise UserError(f"--together={together}: choose 1 or more recordings at once")
+    if FLAGS.together is not None and FLAGS.together < 1:
+        raise UserError(f"--together={FLAGS.together}: choose 1 or more recordings at once")
     outcomes = _Outcomes(len(jobs))
     wanted = []
     for job in jobs:  # before the weights are read
@@ -118,14 +142,20 @@ def run() -> None:
             check_file(job.audio)
             wanted.append(job)
     if wanted:
-        _make(wanted, outcomes, weights, motion_weights)
+        outcomes.show_warnings()
+        # All of them count, what is kept as well: the motion's last bits depend on the number.
+        rows = FLAGS.together or listing.rows_of(len(jobs))
+        _make(wanted, outcomes, weights, motion_weights, rows)
     outcomes.finish()
 
 
-def _make(jobs: "list[Job]", outcomes: "_Outcomes", weights: str, motion_weights: str) -> None:
+def _make(
+    jobs: "list[Job]", outcomes: "_Outcomes", weights: str, motion_weights: str, rows: int
+) -> None:
     from jaxgesture.animation.model import load_animation
     from jaxgesture.generation import record
     from jaxgesture.generation.pipeline import Studio
+    from jaxgesture.generation.speech_to_motion import name_features
     from jaxgesture.motion.model import load_motion
 
     extractor = None
@@ -133,7 +163,8 @@ def _make(jobs: "list[Job]", outcomes: "_Outcomes", weights: str, motion_weights
         from jaxgesture.data.wavlm import WavLM
 
         extractor = WavLM(FLAGS.wavlm)
-    animation, motion = load_animation(weights), load_motion(motion_weights)
+    animation = load_animation(weights)
+    motion = name_features(load_motion(motion_weights), extractor)
     options: dict[str, Any] = {name: FLAGS[name].value for name in _OPTIONS}
     studio = Studio(animation, motion, extractor=extractor, batch=FLAGS.batch, **options)
     sources = record.sources(
@@ -142,7 +173,7 @@ def _make(jobs: "list[Job]", outcomes: "_Outcomes", weights: str, motion_weights
         wavlm=FLAGS.wavlm,
         options=options,
         batch=FLAGS.batch,
-        rows=FLAGS.together,
+        rows=rows,
     )
     pending = []
     for job in jobs:
@@ -151,7 +182,7 @@ def _make(jobs: "list[Job]", outcomes: "_Outcomes", weights: str, motion_weights
                 outcomes.say(f"{job.out}: kept, it was made by the same command")
             else:
                 pending.append(job)
-    for outcome in studio.run(pending, rows=sources.rows):
+    for outcome in studio.run(pending, rows=rows):
         with outcomes.caught(outcome.job):
             if outcome.error is not None:
                 raise outcome.error
@@ -182,6 +213,20 @@ class _Outcomes:
         from tqdm import tqdm
 
         tqdm.write(text, file=stream or sys.stdout)
+
+    def show_warnings(self) -> None:
+        """Shows warnings above a progress bar, each once: sound and its track are read apart."""
+        from tqdm import tqdm
+
+        show, seen = warnings.showwarning, set()
+
+        def once(message, *about, **more) -> None:
+            if str(message) not in seen:
+                seen.add(str(message))
+                with tqdm.external_write_mode(file=sys.stderr):
+                    show(message, *about, **more)
+
+        warnings.showwarning = once
 
     def finish(self) -> None:
         """Raises a UserError where something failed."""

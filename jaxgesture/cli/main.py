@@ -15,8 +15,10 @@ COMMANDS = {
     "extract": "write the motion features of a dataset with a trained stage 1",
     "generate": "make a video from a picture of a speaker and a speech recording",
     "evaluate": "measure a trained model on held-out clips, beside controls",
+    "study": "a page on which people rate videos, and their ratings in a table",
     "convert": "weights of the released PyTorch model into ours, and back",
     "benchmark": "how fast the networks are, in JAX and in PyTorch",
+    "plan": "what training needs of a TPU slice that is not here",
     "demo": "the whole line on the synthetic presenter, with a page of results",
 }
 

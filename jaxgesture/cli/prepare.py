@@ -102,12 +102,16 @@ absl_flags.DEFINE_boolean(
 )  # fmt: skip
 absl_flags.DEFINE_integer("identities", 8, "presenter: how many", flag_values=FLAGS)
 absl_flags.DEFINE_integer("clips", 6, "presenter: of each identity", flag_values=FLAGS)
+absl_flags.DEFINE_integer(
+    "validation_clips", 1, "presenter: of the clips of each, so many are held out",
+    flag_values=FLAGS,
+)  # fmt: skip
 absl_flags.DEFINE_float("seconds", 8.0, "presenter: of each clip", flag_values=FLAGS)
 absl_flags.DEFINE_integer("seed", 0, "presenter: another one, other clips", flag_values=FLAGS)
 
 _OF_FOLDER = ("crop", "validation", "segments")
 _OF_PATS = ("intervals", "subset", "speakers", "crops", "list_downloads")
-_OF_PRESENTER = ("identities", "clips", "seconds", "seed")
+_OF_PRESENTER = ("identities", "clips", "validation_clips", "seconds", "seed")
 _OF_VIDEOS = ("videos", "fps", "max_seconds", "wavlm")
 _NOT_TO_LIST = ("out", "size", "fps", "max_seconds", "quality", "wavlm", "workers", "crops")
 _NOT_FOR = {
@@ -218,6 +222,7 @@ def _presenter(out: str, common: dict):
         out,
         identities=FLAGS.identities,
         clips=FLAGS.clips,
+        validation_clips=FLAGS.validation_clips,
         seconds=FLAGS.seconds,
         seed=FLAGS.seed,
         **common,

@@ -1,12 +1,12 @@
 """`jaxgesture evaluate animation`: the table of real models on a made-up dataset."""
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
 import pytest
 from animation.weights import TINY, numpy_variables, pictures
-from cli import calling
 
 from jaxgesture.animation import train
 from jaxgesture.animation.model import Animation
@@ -44,28 +44,15 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture
-def run(capsys):
+def run(command):
     """Runs the command; returns its status and what it printed on both streams."""
-
-    def call(*arguments):
-        status = calling.call("evaluate", "animation", *arguments)
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+    return functools.partial(command, "evaluate", "animation")
 
 
 @pytest.fixture
-def refuses(run):
+def refuses(refused):
     """Runs the command where it fails; returns the message."""
-
-    def call(*arguments):
-        status, out, err = run(*arguments)
-        errors = [line for line in err.splitlines() if line.startswith("jaxgesture: error: ")]
-        assert (status, out, len(errors)) == (1, "", 1), err
-        return errors[0].removeprefix("jaxgesture: error: ")
-
-    return call
+    return functools.partial(refused, "evaluate", "animation")
 
 
 def test_the_table_of_two_models(run, dataset, models, tmp_path):

@@ -1,5 +1,6 @@
 """The command: several at once, failures, what is kept, formats, and the record beside a video."""
 
+import dataclasses
 import json
 import shlex
 import warnings
@@ -115,6 +116,62 @@ def test_the_record_makes_it_again(generate, files, tmp_path, capsys):
     assert json.loads((tmp_path / "me.mp4.json").read_text())["made_from"] == made_from
 
 
+def test_one_of_several_is_made_again_to_the_bit(generate, files, tmp_path, capsys):
+    call = (f"{files}/me.png", f"{files}/sounds", f"--out={tmp_path}", "--format=motion")
+    assert generate(*call)[0] == 0
+    made = {name: (tmp_path / f"{name}.npz").read_bytes() for name in "abc"}
+    (tmp_path / "b.npz").unlink()
+    assert generate(*call)[1].count("kept") == 2
+    record = json.loads((tmp_path / "a.npz.json").read_text())
+    (tmp_path / "a.npz").unlink()
+    assert calling.call(*shlex.split(record["command"])[1:]) == 0
+    assert {name: (tmp_path / f"{name}.npz").read_bytes() for name in "abc"} == made
+
+
+def test_a_warning_has_a_line_of_its_own(generate, files, tmp_path):
+    samples = 0.1 * np.sin(np.arange(8000.0))
+    samples[7:9] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 16000, subtype="FLOAT")
+    status, _, err = generate(f"{files}/me.png", tmp_path / "nan.wav", f"--out={tmp_path}/a.mp4")
+    assert status == 0
+    lines = [line.rpartition("\r")[2] for line in err.splitlines()]
+    (line,) = (line for line in lines if "not finite" in line)
+    assert line.startswith("jaxgesture: warning: ") and "frames" not in line
+
+
+def test_a_converted_model_takes_the_wavlm_that_is_given(generate, files, tmp_path, monkeypatch):
+    from jaxgesture.data import audio, wavlm
+    from jaxgesture.motion.model import load_motion
+
+    class Some(audio.Baseline):
+        name = "wavlm-35:0123456789ab"
+
+    unnamed = dataclasses.replace(load_motion(files / "motion"), features="wavlm-35")
+    unnamed.save(tmp_path / "motion")
+    monkeypatch.setattr(wavlm, "WavLM", lambda folder: Some())
+    call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--motion={tmp_path}/motion")
+    status, _, err = generate(*call, f"--out={tmp_path}/a.npz")
+    assert status == 1 and "give that WavLM model (--wavlm=FOLDER)" in err
+    status, _, err = generate(*call, f"--out={tmp_path}/a.npz", "--wavlm=folder")
+    assert status == 0 and "jaxgesture: warning: the motion model does not say which" in err
+    record = json.loads((tmp_path / "a.npz.json").read_text())
+    assert record["made_from"]["features"] == Some.name and "--wavlm=" in record["command"]
+
+
+def test_names_with_commas(generate, files, tmp_path, capsys):
+    sound = tmp_path / "well, then.wav"
+    sound.write_bytes((files / "sounds/c.wav").read_bytes())
+    (tmp_path / "0,0.png").write_bytes((files / "me.png").read_bytes())
+    call = (f"{tmp_path}/0,0.png", sound, f"--out={tmp_path}/v")
+    assert generate(*call)[0] == 0
+    out = tmp_path / "v/well, then.mp4"
+    command = json.loads((tmp_path / "v/well, then.mp4.json").read_text())["command"]
+    out.unlink()
+    assert calling.call(*shlex.split(command)[1:]) == 0 and out.exists()
+    both = f'"{sound}",{files}/sounds/a.wav'
+    assert generate(call[0], both, call[2])[0] == 0 and (tmp_path / "v/a.mp4").exists()
+
+
 def test_nothing_of_other_making_is_replaced(generate, files, tmp_path):
     out = tmp_path / "me.mp4"
     call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={out}")
@@ -127,7 +184,8 @@ def test_nothing_of_other_making_is_replaced(generate, files, tmp_path):
     assert "kept" in generate(*call)[1]
     for more, message in (
         (["--seed=1"], "seed was 0, now 1"),
-        (["--sampler=dpm++2m", "--eta=0.5"], "eta was 1.0, now 0.5; sampler was ddim, now dpm++2m"),
+        (["--seed=2", "--eta=0.5"], "eta was 1.0, now 0.5; seed was 0, now 2"),
+        (["--sampler=dpm++2m"], "sampler was ddim, now dpm++2m"),
     ):
         status, _, err = generate(*call, *more)
         assert status == 1 and message in err and out.read_bytes() == made
@@ -137,6 +195,33 @@ def test_nothing_of_other_making_is_replaced(generate, files, tmp_path):
     status, _, err = generate(*call)
     assert status == 1 and "its content is no longer what was written" in err
     assert generate(*call, "--overwrite")[0] == 0 and "kept" in generate(*call)[1]
+
+
+def test_motion_beside_a_video_is_no_reason_to_replace_it(generate, files, tmp_path):
+    out, motion = tmp_path / "me.mp4", tmp_path / "me.npy"
+    call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={out}")
+    assert generate(*call)[0] == 0
+    made = out.read_bytes()
+    status, _, err = generate(*call, f"--motion_out={motion}", "--seed=1")
+    assert status == 1 and "seed was 0, now 1" in err and out.read_bytes() == made
+    # What has the name of the motion may be anybody's.
+    motion.write_bytes(b"mine")
+    for name in ("me.mp4", "new.mp4"):
+        status, _, err = generate(*call[:2], f"--out={tmp_path}/{name}", f"--motion_out={motion}")
+        assert status == 1 and "choose another --motion_out, or --overwrite" in err
+        assert motion.read_bytes() == b"mine"
+    for more in (["--overwrite"], []):
+        status, said, _ = generate(*call, f"--motion_out={motion}", *more)
+        assert status == 0 and ("kept" in said) == (not more)
+    assert np.load(motion).shape == (10, 147)
+    # The first video knows nothing of the motion of another one.
+    assert generate(*call[:2], f"--out={tmp_path}/new.mp4", "--seed=1")[0] == 0
+    status, _, err = generate(
+        *call[:2], f"--out={tmp_path}/new.mp4", "--seed=1", f"--motion_out={motion}"
+    )
+    assert status == 1 and "no new.mp4.json says that it was made with new.mp4" in err
+    motion.unlink()
+    assert generate(*call, f"--motion_out={motion}")[0] == 0 and motion.exists()
 
 
 def test_preview_is_the_beginning(generate, files, tmp_path):
@@ -163,7 +248,8 @@ def test_preview_is_the_beginning(generate, files, tmp_path):
         ("--together=0", "choose 1 or more recordings"),
         ("--batch=0", "choose 1 or more"),
         ("--steps=0", "choose 1 to 1000"),
-        ("--guidance=nan", "choose a finite number"),
+        ("--guidance=nan", "choose a small number"),
+        ("--guidance=1e39", "choose a small number"),
         ("--format=gif", "there is none such"),
         ("--preview=0", "at least 0.04 s"),
         ("--seed=-1", "choose 0 to"),

@@ -1,0 +1,39 @@
+"""Commands run in this process, and what they print."""
+
+import warnings
+
+import pytest
+from cli import calling
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """The commands set how warnings are shown; that must not outlive a test."""
+    with warnings.catch_warnings():
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        yield
+
+
+@pytest.fixture
+def command(capsys):
+    """Runs a command line; returns its status and what it printed on both streams."""
+
+    def run(*arguments):
+        status = calling.call(*arguments)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(command):
+    """Runs a command line that fails; returns the message."""
+
+    def run(*arguments):
+        status, out, err = command(*arguments)
+        errors = [line for line in err.splitlines() if line.startswith("jaxgesture: error: ")]
+        assert (status, out, len(errors)) == (1, "", 1), err
+        return errors[0].removeprefix("jaxgesture: error: ")
+
+    return run
