@@ -106,6 +106,9 @@ class Demo:
                        "motion": ("stage2",)}.get(name, ()):  # fmt: skip
             if name in done:
                 shutil.rmtree(self.out / folder, ignore_errors=True)
+        if len(self.record["seconds"]) < len(done):
+            # A process that dies now has left a part of it, which is not to be taken for all.
+            self._save_record()
 
     def run(self) -> dict[str, float]:
         """Does what is missing, and returns the measured results."""
