@@ -28,14 +28,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.data.presenter.score import (
-    Score,
-    control_times,
-    envelope,
-    generator,
-    impulses,
-    smooth,
-)
+from jaxgesture.data.presenter.control import control_times, impulses, smooth
+from jaxgesture.data.presenter.score import Score, envelope, generator
 
 SHOULDER = np.array([0.172, 0.612])
 """Shoulder at rest: distance from the middle of the frame, and y."""

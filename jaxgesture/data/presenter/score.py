@@ -9,13 +9,11 @@ from its own stream `(seed, k)`; a longer score therefore starts with the shorte
 """
 
 import dataclasses
-import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-CONTROL_RATE = 200
-"""Rows a second of every slow signal (envelope, pitch, formants)."""
+from jaxgesture.data.presenter.control import CONTROL_RATE, control_times
 
 VOWELS = 7
 """Number of vowels; see `presenter.voice.FORMANTS` for their order."""
@@ -125,11 +123,6 @@ def _phrase(rng: np.random.Generator, start: float) -> tuple[np.ndarray, ...]:
     return onset, duration, level, vowel, stressed, fricative
 
 
-def control_times(seconds: float) -> Float[np.ndarray, " c"]:
-    """Times of the control rows that cover `seconds`, with one second to spare."""
-    return np.arange(math.ceil(seconds * CONTROL_RATE) + CONTROL_RATE) / CONTROL_RATE
-
-
 def envelope(score: Score) -> Float[np.ndarray, " c"]:
     """Loudness in [0, 1] at `control_times(score.seconds)`."""
     out = np.zeros(len(control_times(score.seconds)))
@@ -144,25 +137,6 @@ def envelope(score: Score) -> Float[np.ndarray, " c"]:
     inside = (rows >= 0) & (rows < len(out))
     np.maximum.at(out, rows[inside], values[inside])
     return out
-
-
-def impulses(
-    times: np.ndarray, weights: np.ndarray, seconds: float, sigma: float
-) -> Float[np.ndarray, " c"]:
-    """Sum of Gaussian bumps (peak = weight, width `sigma` s) at the control times."""
-    out = np.zeros(len(control_times(seconds)))
-    rows = np.rint(np.asarray(times) * CONTROL_RATE).astype(int)
-    inside = (rows >= 0) & (rows < len(out))
-    np.add.at(out, rows[inside], np.asarray(weights, dtype=float)[inside])
-    bumps = smooth(out, sigma, edge="constant")
-    return bumps * (sigma * CONTROL_RATE * math.sqrt(2.0 * math.pi))
-
-
-def smooth(signal: np.ndarray, sigma: float, edge: str = "nearest") -> np.ndarray:
-    """Gaussian smoothing of a control signal along its first axis; `sigma` in seconds."""
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(signal, sigma * CONTROL_RATE, axis=0, mode=edge)
 
 
 def _smoothstep(u: np.ndarray) -> np.ndarray:

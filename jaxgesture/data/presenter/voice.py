@@ -15,15 +15,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from jaxgesture.data.presenter.score import (
-    CONTROL_RATE,
-    Score,
-    control_times,
-    envelope,
-    generator,
-    impulses,
-    smooth,
-)
+from jaxgesture.data.presenter.control import CONTROL_RATE, control_times, impulses, smooth
+from jaxgesture.data.presenter.score import Score, envelope, generator
 
 SAMPLE_RATE = 16_000
 
