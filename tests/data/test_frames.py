@@ -116,27 +116,26 @@ def test_tfds_lists_and_loads_it_by_name(dataset, tmp_path):
     assert len(source) == 16 and source[0]["clip"] == b"a"
 
 
-def test_two_frames_are_two_reads(dataset, monkeypatch):
-    reads = []
+@pytest.fixture
+def reads(monkeypatch):
+    """Indices of the records that a test reads."""
+    indices = []
     read = records.RecordReader.read
     monkeypatch.setattr(
         records.RecordReader,
         "read",
-        lambda self, split, index: reads.append(index) or read(self, split, index),
+        lambda self, split, index: indices.append(index) or read(self, split, index),
     )
+    return indices
+
+
+def test_two_frames_are_two_reads(dataset, reads):
     dataset.frame("b", 6)
     dataset.frame("b", 0)
     assert reads == [15, 9]
 
 
-def test_image_and_boxes_are_one_read(dataset, monkeypatch):
-    reads = []
-    read = records.RecordReader.read
-    monkeypatch.setattr(
-        records.RecordReader,
-        "read",
-        lambda self, split, index: reads.append(index) or read(self, split, index),
-    )
+def test_image_and_boxes_are_one_read(dataset, reads):
     dataset.record("train", 3)
     assert reads == [3]
 
