@@ -31,7 +31,8 @@ def check_file(path: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
       UserError: it is missing, a directory, empty or unreadable.
     """
-    file = pathlib.Path(path).expanduser()
+    # Not pathlib's, which fails for a file whose own name begins with a tilde.
+    file = pathlib.Path(os.path.expanduser(path))
     try:
         if file.is_dir():
             raise UserError(f"{path} is a directory; give a file")

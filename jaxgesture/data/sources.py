@@ -46,7 +46,8 @@ def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict
         UserError: no such file or folder, or no video in it.
     """
     if isinstance(videos, str | os.PathLike):
-        root = pathlib.Path(videos).expanduser()
+        # Not pathlib's, which fails for a file whose own name begins with a tilde.
+        root = pathlib.Path(os.path.expanduser(videos))
         if root.is_dir():
             found = [path for path in files_below(root) if path.suffix.lower() in SUFFIXES]
             if not found:
@@ -54,7 +55,7 @@ def find_videos(videos: str | os.PathLike | Iterable[str | os.PathLike]) -> dict
             named = {path.relative_to(root).as_posix(): path for path in found}
             return dict(sorted(named.items()))
         videos = [root]
-    paths = [pathlib.Path(path).expanduser() for path in videos]
+    paths = [pathlib.Path(os.path.expanduser(path)) for path in videos]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing or not paths:
         raise UserError(f"no such video or folder: {', '.join(missing) or '(nothing was named)'}")
