@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -242,7 +242,12 @@ def make_training(built: Mapping[str, Any]) -> Training:
 
 
 def train(
-    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None, profile: str = ""
+    config: Any,
+    workdir: str | os.PathLike,
+    *,
+    time_limit_s: float | None = None,
+    profile: str = "",
+    hooks: Sequence[loop.Hook] = (),
 ) -> TrainState:
     """Trains, or goes on training, the base model in a work directory.
 
@@ -252,6 +257,7 @@ def train(
       workdir: gets checkpoints, metrics, pictures.
       time_limit_s: stop, save and evaluate after this many seconds.
       profile: "N:M" traces these steps, see `core.observe.Trace`.
+      hooks: called at every log step, see `core.loop.run`.
 
     Raises:
       UserError: for a misspelt key, missing data, or a workdir of another configuration.
@@ -325,5 +331,6 @@ def train(
         built["mesh"],
         time_limit_s=time_limit_s,
         profile=profile,
+        hooks=hooks,
         free=(*free_keys(built["optim"]), *_FREE),
     )

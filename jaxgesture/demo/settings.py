@@ -1,6 +1,7 @@
 """Sizes of the demo."""
 
 import dataclasses
+import importlib.metadata
 import importlib.util
 import pathlib
 from typing import Any
@@ -58,14 +59,33 @@ def load_config(name: str, preset: str) -> Any:
     """The configuration of a file in the project's `configs` folder.
 
     Raises:
-      UserError: where the package is used without the project around it.
+      UserError: if there is no such file.
     """
-    folder = pathlib.Path(jaxgesture.__file__).resolve().parent.parent / "configs"
-    path = folder / f"{name}.py"
-    if not path.is_file():
-        raise UserError(f"{path} is missing; run the demo from a clone of the project")
+    path = config_file(name)
     spec = importlib.util.spec_from_file_location(f"jaxgesture_config_{name}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(preset)
+
+
+def config_file(name: str) -> pathlib.Path:
+    """Where `configs/NAME.py` is: in the clone, or where pip put it for a package without one.
+
+    Raises:
+      UserError: if it is in neither place.
+    """
+    path = pathlib.Path(jaxgesture.__file__).resolve().parent.parent / "configs" / f"{name}.py"
+    if path.is_file():
+        return path
+    for file in _installed():
+        if file.parts[-2:] == path.parts[-2:] and pathlib.Path(str(file.locate())).is_file():
+            return pathlib.Path(str(file.locate())).resolve()
+    raise UserError(f"{path} is missing; install jaxgesture anew, or run it from a clone")
+
+
+def _installed() -> list[importlib.metadata.PackagePath]:
+    try:
+        return importlib.metadata.files("jaxgesture") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []

@@ -28,14 +28,11 @@ def curves(
       path: the PNG file.
       log: titles of the panels whose vertical axis is logarithmic.
     """
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(5.2 * len(panels), 3.4), layout="constrained", squeeze=False
-    )
+    # Not pyplot's, whose state a notebook shares with its user.
+    figure = Figure(figsize=(5.2 * len(panels), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (title, metrics) in zip(axes[0], panels.items(), strict=True):
         for colour, (name, label) in zip(COLOURS, metrics.items(), strict=False):
             points = [(line["step"], line[name]) for line in lines if name in line]
@@ -52,7 +49,6 @@ def curves(
         if axis.lines:
             axis.legend(frameon=False, fontsize=8)
     figure.savefig(pathlib.Path(path), dpi=110)
-    plt.close(figure)
 
 
 def labelled_rows(

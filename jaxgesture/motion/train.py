@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -231,7 +232,12 @@ def validation_loss(
 
 
 def train(
-    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None, profile: str = ""
+    config: Any,
+    workdir: str | os.PathLike,
+    *,
+    time_limit_s: float | None = None,
+    profile: str = "",
+    hooks: Sequence[loop.Hook] = (),
 ) -> TrainState:
     """Trains, or goes on training, the motion model in a work directory.
 
@@ -241,6 +247,7 @@ def train(
       workdir: gets checkpoints and metrics.
       time_limit_s: stop, save and evaluate after this many seconds.
       profile: "N:M" traces these steps, see `core.observe.Trace`.
+      hooks: called at every log step, see `core.loop.run`.
 
     Raises:
       UserError: for a misspelt key, missing data, sizes that are not the dataset's, or a workdir of
@@ -338,5 +345,6 @@ def train(
         built["mesh"],
         time_limit_s=time_limit_s,
         profile=profile,
+        hooks=hooks,
         free=free_keys(optim),
     )
