@@ -50,18 +50,33 @@ def make_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
         UserError: if the shape does not use each device exactly once.
     """
     devices = jax.devices() if devices is None else list(devices)
-    total, data, fsdp = len(devices), config.data, config.fsdp
+    shape = sides(config, len(devices))
+    # Automatic axes: explicit ones cannot convolve with kernels split over "fsdp".
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+
+
+def sides(config: MeshConfig, total: int, what: str = "device") -> tuple[int, int]:
+    """Returns the number of devices along "data" and along "fsdp".
+
+    Args:
+        config: the shape asked for.
+        total: number of devices.
+        what: one of them is called, in the message.
+
+    Raises:
+        UserError: if the shape does not use each device exactly once.
+    """
+    data, fsdp = config.data, config.fsdp
     if fsdp == -1:
         fsdp = 1 if data < 1 or total % data else total // data
     if data == -1 and fsdp >= 1 and total % fsdp == 0:
         data = total // fsdp
     if data < 1 or fsdp < 1 or data * fsdp != total:
         raise UserError(
-            f"mesh.data={config.data} and mesh.fsdp={fsdp} do not divide {total} device(s); "
+            f"mesh.data={config.data} and mesh.fsdp={fsdp} do not divide {total} {what}(s); "
             f"their product must be {total} (mesh.data=-1 takes what mesh.fsdp leaves)"
         )
-    # Automatic axes: explicit ones cannot convolve with kernels split over "fsdp".
-    return jax.make_mesh((data, fsdp), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+    return data, fsdp
 
 
 def automatic(config: MeshConfig, count: int, state_bytes: int, memory: int | None) -> MeshConfig:

@@ -16,8 +16,6 @@ scatter).
 import dataclasses
 
 from jaxgesture.core import sharding, tree
-from jaxgesture.core.errors import UserError
-from jaxgesture.core.sharding import MeshConfig
 from jaxgesture.planning import counting
 from jaxgesture.planning.chips import Node
 from jaxgesture.planning.subjects import EVERYWHERE, ROWS, Subject
@@ -84,7 +82,7 @@ def estimate(subject: Subject, node: Node, rows: int, efficiency: float = EFFICI
     sheet = node.chip.sheet
     usable = int(GPU_SHARE * sheet.memory)
     shape = sharding.automatic(subject.mesh, node.count, subject.state_bytes, usable)
-    data, fsdp = _sides(shape, node.count)
+    data, fsdp = sharding.sides(shape, node.count, "GPU")
     counted = counting.count(subject.function, *subject.shapes(rows))
     state = subject.state_bytes // fsdp
     inputs = sum(
@@ -105,14 +103,3 @@ def estimate(subject: Subject, node: Node, rows: int, efficiency: float = EFFICI
         moving=(counted.traffic + 2 * state) / sheet.bandwidth,
         communication=rounds * trained * (node.count - 1) / node.count / node.chip.link,
     )
-
-
-def _sides(mesh: MeshConfig, count: int) -> tuple[int, int]:
-    fsdp = mesh.fsdp if mesh.fsdp > 0 else count // mesh.data
-    data = mesh.data if mesh.data > 0 else count // max(fsdp, 1)
-    if data * fsdp != count:
-        raise UserError(
-            f"mesh.data={mesh.data} and mesh.fsdp={mesh.fsdp} do not divide {count} GPU(s); their "
-            f"product must be {count}"
-        )
-    return data, fsdp
