@@ -5,7 +5,7 @@
 | contact-sheet.png | frames | a frame of clips spread over speakers and splits, with boxes  |
 | pairs.png         | frames | a training batch of stage 1                                   |
 | segments.png      | motion | a training batch of stage 2                                   |
-| audio.png         | both   | the audio features of a clip                                  |
+| audio.png         | both   | the audio features of a clip; its waveform, where it is known |
 | lengths.png       | both   | how long the clips are                                        |
 """
 
@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import NumpyBatch
-from jaxgesture.data import audio, frames, inspection_pictures, motions, pipeline
+from jaxgesture.data import audio, frames, inspection_pictures, motions, pipeline, poses
 from jaxgesture.data.augment import AugmentConfig
 from jaxgesture.data.batches import Batches
 from jaxgesture.data.frames import ClipInfo, FrameDataset
@@ -66,7 +66,9 @@ class _Clip:
 
 
 def inspect(
-    directory: str | os.PathLike[str], out: str | os.PathLike[str] | None = None
+    directory: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    videos: str | os.PathLike[str] | None = None,
 ) -> Inspection:
     """Describes a dataset of frames or of motion features, and draws what is in it.
 
@@ -74,6 +76,8 @@ def inspect(
         directory: the dataset's folder; nothing in it is changed.
         out: folder of the pictures; pictures of the same names in it are replaced. By default it
             lies beside the dataset, NAME-inspect.
+        videos: the folder that a dataset of frames was prepared from, for the waveform of a clip;
+            the presenter needs none.
 
     Returns:
         The lines of text and the pictures.
@@ -86,7 +90,7 @@ def inspect(
     dataset = _open(folder)
     target = _target(folder, out)
     if isinstance(dataset, FrameDataset):
-        lines, pictures = _inspect_frames(dataset, target)
+        lines, pictures = _inspect_frames(dataset, target, videos)
     else:
         lines, pictures = _inspect_motion(dataset, target)
     return Inspection([*lines, "", "pictures", *(f"  {path}" for path in pictures)], pictures)
@@ -120,7 +124,7 @@ def _target(folder: pathlib.Path, out: str | os.PathLike[str] | None) -> pathlib
 
 
 def _inspect_frames(
-    dataset: FrameDataset, out: pathlib.Path
+    dataset: FrameDataset, out: pathlib.Path, videos: str | os.PathLike[str] | None
 ) -> tuple[list[str], list[pathlib.Path]]:
     infos = dataset.clips()
     clips = [
@@ -152,7 +156,8 @@ def _inspect_frames(
     pairs = out / "pairs.png"
     title = f"stage 1: batch 0 of the {split} split, augmented"
     inspection_pictures.pairs(_first(stream), title, pairs)
-    pictures = [sheet, pairs, *_audio_picture(dataset, clips, out), out / "lengths.png"]
+    sound = _audio_picture(dataset, clips, out, videos)
+    pictures = [sheet, pairs, *sound, out / "lengths.png"]
     inspection_pictures.lengths(_seconds_by_split(clips), pictures[-1])
     return lines, pictures
 
@@ -327,7 +332,10 @@ def _tile(dataset: FrameDataset, clip: ClipInfo) -> inspection_pictures.Tile:
 
 
 def _audio_picture(
-    dataset: FrameDataset | MotionDataset, clips: Sequence[_Clip], out: pathlib.Path
+    dataset: FrameDataset | MotionDataset,
+    clips: Sequence[_Clip],
+    out: pathlib.Path,
+    videos: str | os.PathLike[str] | None = None,
 ) -> list[pathlib.Path]:
     """The picture of the audio features of one clip; none where no clip has sound."""
     heard = [clip for clip in clips if clip.has_audio]
@@ -336,8 +344,12 @@ def _audio_picture(
     # The clip nearest to the length that is shown, the first of equals.
     clip = max(heard, key=lambda one: min(one.seconds, AUDIO_SECONDS))
     rows = _audio_rows(dataset, clip.id, math.ceil(AUDIO_SECONDS * dataset.fps))
+    sound = None
+    if isinstance(dataset, FrameDataset):
+        sound = poses.sound_of(dataset.clip(clip.id), dataset.fps, videos)
     path = out / "audio.png"
-    inspection_pictures.audio_features(rows, dataset.fps, f"{clip.id} ({clip.split})", path)
+    title = f"{clip.id} ({clip.split})"
+    inspection_pictures.audio_features(rows, dataset.fps, title, path, sound)
     return [path]
 
 

@@ -144,7 +144,11 @@ def _with_boxes(image: UInt8[np.ndarray, "h w 3"], places: Float[np.ndarray, "k 
 
 
 def audio_features(
-    rows: Float[np.ndarray, "t a"], fps: float, title: str, path: pathlib.Path
+    rows: Float[np.ndarray, "t a"],
+    fps: float,
+    title: str,
+    path: pathlib.Path,
+    sound: tuple[Float[np.ndarray, "n"], int] | None = None,
 ) -> None:
     """Draws audio features over time into a PNG, with onset peaks and beats.
 
@@ -154,9 +158,12 @@ def audio_features(
         fps: rows a second.
         title: above the panels.
         path: the PNG file.
+        sound: samples and their rate in Hz, whose waveform is drawn above the features.
     """
     crafted, learned = rows[:, -audio.AUDIO_SIZE :], rows[:, : -audio.AUDIO_SIZE]
     panels = [(2.2, _draw_onsets), (2.2, _draw_mfcc), (1.8, _draw_chroma)]
+    if sound is not None:
+        panels.insert(0, (1.5, functools.partial(_draw_waveform, sound)))
     if learned.shape[1]:
         panels.append((2.2, functools.partial(_draw_learned, learned)))
     figure = _figure(11, 1.0 + sum(height for height, _ in panels))
@@ -166,7 +173,8 @@ def audio_features(
     for axis, (_, draw) in zip(axes, panels, strict=True):
         draw(axis, crafted, fps)
         for beat in np.flatnonzero(crafted[:, audio.COLUMNS.index("beat")]):
-            axis.axvline(beat / fps, **(_BEAT | {"color": "white"} if axis is axes[2] else _BEAT))
+            dark = axis.images and axis.images[0].get_cmap().name == "magma"
+            axis.axvline(beat / fps, **(_BEAT | {"color": "white"} if dark else _BEAT))
     axes[0].set_xlim(-0.5 / fps, (len(rows) - 0.5) / fps)
     axes[-1].set_xlabel("seconds", color=INK)
     _titled(figure, title)
@@ -175,6 +183,19 @@ def audio_features(
 
 def _columns(prefix: str) -> list[int]:
     return [i for i, name in enumerate(audio.COLUMNS) if name.startswith(prefix)]
+
+
+def _draw_waveform(sound: tuple[Any, int], axis: Any, crafted: np.ndarray, fps: float) -> None:
+    """The highest and the lowest sample of each hundredth of a second."""
+    samples, rate = sound
+    samples = samples[: round(len(crafted) / fps * rate)]
+    starts = np.arange(0, len(samples), max(1, rate // 100))
+    if len(starts):
+        low, high = (limit.reduceat(samples, starts) for limit in (np.minimum, np.maximum))
+        # Frame k is drawn at k / fps and hears what is around that moment.
+        axis.fill_between(starts / rate, low, high, step="post", color=BLUE, linewidth=0)
+    axis.spines[["top", "right"]].set_visible(False)
+    _heading(axis, "waveform")
 
 
 def _draw_onsets(axis: Any, crafted: np.ndarray, fps: float) -> None:

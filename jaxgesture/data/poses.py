@@ -1,9 +1,11 @@
-"""Where the joints of a clip's speaker are, and when its speech is stressed.
+"""Where the joints of a clip's speaker are, what is heard, and when its speech is stressed.
 
 Of the synthetic presenter both are known exactly. Of other clips the hands are the middles of their
 boxes, and the beats are the onsets among the hand-crafted audio features.
 """
 
+import os
+import pathlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +15,8 @@ from jaxtyping import Float
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import audio, boxes
 from jaxgesture.data.frames import ClipInfo, FrameDataset
+from jaxgesture.data.sound import read_spans
+from jaxgesture.data.sources import sound_beside
 
 if TYPE_CHECKING:
     from jaxgesture.data.presenter import Presentation
@@ -86,3 +90,25 @@ def performance_of(clip: ClipInfo, size: int, fps: float) -> "Presentation | Non
     from jaxgesture.data.presenter import perform
 
     return perform(int(known[1]), int(known[2]), clip.seconds, size, fps)
+
+
+def sound_of(
+    clip: ClipInfo, fps: float, videos: str | os.PathLike[str] | None = None
+) -> tuple[Float[np.ndarray, "n"], int] | None:
+    """The sound of a clip, mono, and its rate in Hz; None where there is none or nobody knows.
+
+    Args:
+        clip: of the presenter, who says it again, or of a folder of videos.
+        fps: of its dataset.
+        videos: the folder that the dataset was prepared from.
+
+    Raises:
+        UserError: the clip's file is no longer there, or cannot be read.
+    """
+    play = performance_of(clip, _SIZE, fps)
+    if play is not None:
+        return play.audio, play.sample_rate
+    if videos is None or not clip.has_audio:
+        return None
+    video = pathlib.Path(videos).expanduser() / clip.source
+    return next(read_spans(sound_beside(video) or video, [(clip.start, clip.start + clip.seconds)]))

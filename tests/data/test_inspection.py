@@ -215,6 +215,36 @@ def test_the_last_35_columns_are_the_known_ones(monkeypatch, tmp_path):
     np.testing.assert_array_equal(seen[0], table[:, 5:])
 
 
+def test_the_waveform_is_drawn_above_the_features(tmp_path):
+    samples = np.zeros(16000, np.float32)
+    samples[8000:12000] = np.resize([0.5, -0.5], 4000)
+    for name, sound in (("with.png", (samples, 16000)), ("without.png", None)):
+        inspection_pictures.audio_features(rows(25, 35), 25.0, "x", tmp_path / name, sound)
+    images = [
+        np.asarray(Image.open(tmp_path / n).convert("RGB")) for n in ("with.png", "without.png")
+    ]
+    assert images[0].shape[0] > images[1].shape[0] and images[0].shape[1] == images[1].shape[1]
+    top = images[0][: images[0].shape[0] - images[1].shape[0]].astype(int)
+    blue = np.abs(top - ImageColor.getrgb(inspection_pictures.BLUE)).max(-1) < 12
+    columns = np.flatnonzero(blue.sum(0) > 0.3 * len(top))  # where it is loud: 0.5 to 0.75 s
+    width = top.shape[1]
+    assert 0.15 * width < len(columns) < 0.35 * width and columns[0] > 0.45 * width
+
+
+def test_the_presenter_needs_no_folder_for_its_waveform(tmp_path, monkeypatch):
+    drawn = []
+    draw = inspection_pictures.audio_features
+    monkeypatch.setattr(
+        inspection_pictures, "audio_features", lambda *a: drawn.append(a[-1]) or draw(*a)
+    )
+    known = dataclasses.replace(clip("a", frames=30), source="presenter seed 3 identity 1")
+    for folder, one in ((tmp_path / "known", known), (tmp_path / "other", clip("b", frames=30))):
+        write_frames(folder, [one], size=SIZE)
+        inspection.inspect(folder)
+    (samples, rate), nothing = drawn
+    assert len(samples) == round(30 / 25 * rate) and nothing is None
+
+
 def test_long_and_foreign_names_fit():
     width = inspection_pictures._SIDE
     for name in ("a" * 90, "лекция номер один, очень длинная, часть 12", "x"):

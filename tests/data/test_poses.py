@@ -1,7 +1,10 @@
 """Joints and beats of clips: of a presenter as it performed, of others as their boxes say."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import soundfile
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import audio, boxes, poses
@@ -92,3 +95,22 @@ def test_onsets_are_found_behind_features_of_a_network(tmp_path):
 def test_clips_without_sound_or_hands_are_refused(dataset, name, message):
     with pytest.raises(UserError, match=f"clip {name} {message}"):
         poses.poses_of(dataset, name)
+
+
+def test_the_sound_of_a_clip(dataset, tmp_path):
+    samples = np.linspace(-0.5, 0.5, 16000, dtype=np.float32)
+    soundfile.write(tmp_path / "talk.wav", samples, 8000)
+    (tmp_path / "talk.mp4").touch()
+    clip = dataset.clip("presenter")
+    sound, rate = poses.sound_of(clip, dataset.fps)
+    np.testing.assert_array_equal(sound, perform(SEED, IDENTITY, FRAMES / 25, SIZE).audio)
+    assert rate == 16000
+    # Of a folder: what lies beside the video, from where the clip starts.
+    talk = dataclasses.replace(dataset.clip("talk"), start=0.5)
+    sound, rate = poses.sound_of(talk, dataset.fps, tmp_path)
+    assert rate == 8000
+    np.testing.assert_allclose(sound, samples[4000 : 4000 + round(talk.seconds * 8000)], atol=1e-4)
+    assert poses.sound_of(talk, dataset.fps) is None
+    assert poses.sound_of(dataset.clip("mute"), dataset.fps, tmp_path) is None
+    with pytest.raises(UserError, match="gone"):
+        poses.sound_of(dataclasses.replace(talk, source="gone.mp4"), dataset.fps, tmp_path)
