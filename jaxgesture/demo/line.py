@@ -18,7 +18,7 @@ from jaxgesture.data import presenter
 from jaxgesture.data.datasets import FrameDataset
 from jaxgesture.data.prepare import prepare_presenter
 from jaxgesture.demo import measure, page
-from jaxgesture.demo.settings import DemoSettings, load_config
+from jaxgesture.demo.settings import DemoSettings
 
 RECORD = "demo.json"
 PARTS = ("corpus", "stage1", "motion", "stage2", "video", "measure", "page")
@@ -39,24 +39,8 @@ class Demo:
         self.out = pathlib.Path(out).expanduser()
         self.settings = settings
         self.out.mkdir(parents=True, exist_ok=True)
-        self.configs = self._configs()
+        self.configs = settings.configs(self.out / "corpus", self.out / "motion")
         self.record = self._read_record()
-
-    def _configs(self) -> dict[str, Any]:
-        stage1, stage2 = load_config("stage1", "debug"), load_config("stage2", "debug")
-        stage1.data.directory = str(self.out / "corpus")
-        stage1.model.size = self.settings.size
-        # A third fewer parameters: a fifth more steps in the same time.
-        stage1.model.enhancer_widths = (96, 128)
-        stage1.train.steps = self.settings.stage1_steps
-        stage1.optim.warmup_steps = min(50, self.settings.stage1_steps // 10)
-        stage1.loss.read_out_steps = min(
-            stage1.loss.read_out_steps, self.settings.stage1_steps // 2
-        )
-        stage1.eval.clips, stage1.eval.frames = 6, 25
-        stage2.data.directory = str(self.out / "motion")
-        stage2.train.steps = self.settings.stage2_steps
-        return {"stage1": stage1, "stage2": stage2}
 
     def _read_record(self) -> dict[str, Any]:
         made_by = {
@@ -122,16 +106,7 @@ class Demo:
         return self.record["results"]
 
     def _corpus(self) -> None:
-        s = self.settings
-        prepare_presenter(
-            self.out / "corpus",
-            identities=s.identities,
-            clips=s.clips,
-            seconds=s.seconds,
-            size=s.size,
-            validation_clips=1,
-            validation_identities=s.held_out,
-        )
+        prepare_presenter(self.out / "corpus", **self.settings.corpus)
 
     def _stage1(self) -> None:
         from jaxgesture.animation.train import train

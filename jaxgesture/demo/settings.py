@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import importlib.util
+import os
 import pathlib
 from typing import Any
 
@@ -47,6 +48,38 @@ class DemoSettings:
         """Held-out words of up to three speakers of the training, then of new ones, in turn."""
         cast = [*range(min(3, self.identities)), *self.held_out]
         return [Speech(910_000 + i, cast[i % len(cast)]) for i in range(self.speeches)]
+
+    @property
+    def corpus(self) -> dict[str, Any]:
+        """Arguments of `data.prepare.prepare_presenter`."""
+        return {
+            "identities": self.identities,
+            "clips": self.clips,
+            "seconds": self.seconds,
+            "size": self.size,
+            "validation_clips": 1,
+            "validation_identities": self.held_out,
+        }
+
+    def configs(self, corpus: str | os.PathLike, motion: str | os.PathLike) -> dict[str, Any]:
+        """The configurations of both stages, by name.
+
+        Args:
+          corpus: the dataset that stage 1 is trained on.
+          motion: the motion features that stage 2 is trained on.
+        """
+        stage1, stage2 = load_config("stage1", "debug"), load_config("stage2", "debug")
+        stage1.data.directory = os.fspath(corpus)
+        stage1.model.size = self.size
+        # A third fewer parameters: a fifth more steps in the same time.
+        stage1.model.enhancer_widths = (96, 128)
+        stage1.train.steps = self.stage1_steps
+        stage1.optim.warmup_steps = min(50, self.stage1_steps // 10)
+        stage1.loss.read_out_steps = min(stage1.loss.read_out_steps, self.stage1_steps // 2)
+        stage1.eval.clips, stage1.eval.frames = 6, 25
+        stage2.data.directory = os.fspath(motion)
+        stage2.train.steps = self.stage2_steps
+        return {"stage1": stage1, "stage2": stage2}
 
 
 LONG = DemoSettings(
