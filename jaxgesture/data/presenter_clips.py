@@ -15,6 +15,8 @@ from jaxgesture.data.frame_writer import frame_settings
 from jaxgesture.data.prepare_report import PrepareReport, kept, write
 
 _FPS = float(audio.FRAME_RATE)
+# A clip's seed has so much room for its number, and for that of its identity.
+_ROOM = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +72,9 @@ def prepare_presenter(
         out: folder of the dataset. One that the same call made is kept as it is, one that it
             began is gone on with.
         identities: how many identities are trained on (the first ones), or which.
-        clips: clips of every identity.
+        clips: clips of every identity, at most 1000.
         seconds: length of a clip.
-        size: side of the frames, pixels, 32 to 512.
+        size: side of the frames, pixels, 32 to 1024.
         seed: another seed, other performances.
         validation_clips: of the clips of every identity, so many are for validation.
         validation_identities: more identities, for validation only, each with `validation_clips`
@@ -94,6 +96,8 @@ def prepare_presenter(
             f"{len(known)} identities with {clips} clips, {validation_clips} of them for "
             "validation: at least one identity and one training clip are needed"
         )
+    if clips > _ROOM:
+        raise UserError(f"{clips} clips of an identity would say the same; choose at most {_ROOM}")
     if len({*known, *held_out}) != len(known) + len(held_out):
         raise UserError("an identity is named twice; training and validation ones must differ")
     arguments = {
@@ -115,7 +119,7 @@ def prepare_presenter(
         for take in range(count):
             validation = identity in held_out or take >= clips - validation_clips
             # One number per clip of any identity, so that no two clips share a performance.
-            take_seed = (seed * 1000 + identity) * 1000 + take
+            take_seed = (seed * _ROOM + identity) * _ROOM + take
             takes.append(_Take(identity, take, take_seed, validation, seconds, size))
     total = round(len(takes) * seconds * _FPS)
     write(report, takes, settings, arguments, total, progress, workers)

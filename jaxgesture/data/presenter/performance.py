@@ -118,7 +118,7 @@ def perform(
             f"a presenter of {size} pixels cannot be drawn; "
             f"choose size from {MIN_SIZE} to {MAX_SIZE}"
         )
-    if not seconds > 0 or not fps > 0:
+    if not 0 < seconds < np.inf or not 0 < fps < np.inf:
         raise UserError(
             f"{seconds} s at {fps} frames a second is no clip; choose both greater than 0"
         )
