@@ -62,7 +62,7 @@ def run(name: str, argv: Sequence[str]) -> int:
     module = importlib.import_module(f"jaxgesture.cli.{name}")
     from jaxgesture.core.errors import DataWarning, UserError
 
-    warnings.showwarning = _show_warning
+    warnings.showwarning = show_warning
     warnings.simplefilter("always", DataWarning)
     try:
         if not flags.parse(module, argv):
@@ -99,7 +99,8 @@ def _quiet() -> None:
     os.environ.setdefault("GLOG_minloglevel", "2")
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """Stands for `warnings.showwarning`: one line, and of what does not concern a user none."""
     from jaxgesture.core.errors import DataWarning
 
     if issubclass(category, DataWarning):

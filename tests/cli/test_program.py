@@ -14,9 +14,9 @@ from jaxgesture.core.errors import UserError
 def test_warnings_are_one_line_too(capsys):
     from jaxgesture.core.errors import DataWarning
 
-    cli._show_warning(DataWarning("speech.wav is silent"), DataWarning, "file.py", 3)
+    cli.show_warning(DataWarning("speech.wav is silent"), DataWarning, "file.py", 3)
     assert capsys.readouterr().err == "jaxgesture: warning: speech.wav is silent\n"
-    cli._show_warning(FutureWarning("soon"), FutureWarning, "file.py", 3)
+    cli.show_warning(FutureWarning("soon"), FutureWarning, "file.py", 3)
     assert capsys.readouterr().err == ""
 
 
