@@ -24,6 +24,19 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known)}"
 
 
+def choose(given: str | T, presets: Mapping[str, T], of: str) -> T:
+    """Returns the preset of that name; what is no name is returned as it is.
+
+    Raises:
+        UserError: there is no such preset of the model that `of` names; the nearest one is named.
+    """
+    if not isinstance(given, str):
+        return given
+    if given not in presets:
+        raise UserError(f"no preset {given!r} of the {of}; {nearest(given, presets)}")
+    return presets[given]
+
+
 def _plain(section: Any) -> dict[str, Any]:
     """Returns a `ConfigDict` or mapping as nested plain dictionaries."""
     if hasattr(section, "to_dict"):

@@ -32,6 +32,11 @@ class Network:
     opt_state: PyTree
     ema: PyTree | None = None
 
+    @property
+    def eval_params(self) -> PyTree:
+        """What the network is judged and used with: the average where there is one."""
+        return self.params if self.ema is None else self.ema
+
 
 @flax.struct.dataclass
 class TrainState:

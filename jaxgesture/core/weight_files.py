@@ -51,6 +51,11 @@ def read(path: str | os.PathLike) -> NumpyBatch:
     return plain(_read_torch(path), str(path))
 
 
+def is_one(path: pathlib.Path) -> bool:
+    """Whether a path means a weight file, there or not, rather than a folder."""
+    return path.is_file() or (path.suffix.lower() in SUFFIXES and not path.is_dir())
+
+
 def checked_suffix(path: pathlib.Path) -> str:
     """The suffix of a weight file's name, in lower case.
 

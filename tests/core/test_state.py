@@ -25,6 +25,7 @@ def test_average_follows_with_its_decay_and_warm_up():
     grads = {"w": jnp.array([2.0, 2.0])}
     plain, _ = state.apply_gradients(make(True), grads, optax.sgd(0.5), ema_decay=0.9)
     np.testing.assert_allclose(plain.ema["w"], [0.9, 1.9], rtol=1e-6)
+    assert plain.eval_params is plain.ema and make().eval_params.keys() == {"w"}
     warm, _ = state.apply_gradients(
         make(True), grads, optax.sgd(0.5), ema_decay=0.9, ema_warmup=True, step=jnp.array(0)
     )
