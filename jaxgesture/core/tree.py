@@ -67,6 +67,6 @@ def sha256(tree: PyTree) -> str:
 def format_count(number: int) -> str:
     """Returns a count for people: 950 -> "950", 12345 -> "12.3 k", 93610000 -> "93.6 M"."""
     for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
+        if number >= 0.99995 * size:  # else it were rounded to 1000.0 of the unit below
             return f"{number / size:.1f} {suffix}"
     return str(number)

@@ -121,7 +121,7 @@ def write_whole(path: epath.Path, text: str) -> None:
 def amount(size: float) -> str:
     """Returns a number of bytes for people: "40 kB", "1.5 GB"."""
     for unit in ("B", "kB", "MB"):
-        if size < 1000:
+        if size < 999.5:  # three digits hold no 999.7
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.1f} GB"
