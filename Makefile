@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-long test lint clean
+.PHONY: demo demo-long test lint notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/jaxgesture demo --out=out/demo
@@ -19,6 +19,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Runs all notebooks at the smallest sizes; they and their pictures are left in out/notebooks.
+notebooks: $(VENV)/.test
+	JAXGESTURE_NOTEBOOKS_OUT=out/notebooks $(BIN)/python -m pytest -s tests/notebooks
 
 $(VENV)/.made: constraints.txt
 	$(PYTHON) -m venv $(VENV)
