@@ -4,18 +4,17 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Unpack
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import audio, cuts, landmarks, segments, sound, sources, spools
-from jaxgesture.data.audio import Extractor
-from jaxgesture.data.cuts import Cut, Grid, Media
-from jaxgesture.data.frame_writer import frame_settings
+from jaxgesture.data import cuts, segments, sound, sources, spools
+from jaxgesture.data.cuts import Cut, Media
 from jaxgesture.data.image import Crop, crop_box
+from jaxgesture.data.prepare_form import AUDIO_FPS, FormKeywords, FrameForm
+from jaxgesture.data.prepare_input import VideoInput
 from jaxgesture.data.prepare_report import PrepareReport, kept, write
 from jaxgesture.data.segments import Segment
 
-# The audio features come at this rate; frames at any other one cannot be paired with them.
-_AUDIO_FPS = float(audio.FRAME_RATE)
 # Pictures that are made this many times larger, or come this much rarer than the frames, are told.
 _ENLARGED, _RARE = 2.0, 0.6
 
@@ -34,17 +33,11 @@ def prepare_folder(
     videos: str | os.PathLike | Iterable[str | os.PathLike],
     out: str | os.PathLike,
     *,
-    size: int = 256,
-    fps: float = _AUDIO_FPS,
     crop: Crop = "center",
     validation: str | Sequence[str] = "hash:0.1",
     segments: str | os.PathLike | Mapping[str, Sequence[Segment]] | None = None,
     max_seconds: float = 60.0,
-    extractor: Extractor | None = None,
-    image_format: str = "jpeg",
-    quality: int = 95,
-    workers: int = 0,
-    progress: bool = True,
+    **form: Unpack[FormKeywords],
 ) -> PrepareReport:
     """Makes a frame dataset of videos; bad files are listed and the rest is used.
 
@@ -55,8 +48,6 @@ def prepare_folder(
         videos: a folder (searched with its subfolders), a file, or a list of files.
         out: folder of the dataset. One that the same call made is kept as it is, one that it
             began is gone on with.
-        size: side of the square frames, pixels.
-        fps: frames a second. Audio features exist for 25 only.
         crop: "center", "left", "right", "top", "bottom", (x, y, side) in pixels of the picture as
             shown, or "landmarks": the square that keeps both hands and the face in view, chosen
             for every clip.
@@ -65,11 +56,8 @@ def prepare_folder(
         segments: the parts to use, a CSV file (see `segments.read_segments`) or file name ->
             parts; files without any are left out. None uses every file whole.
         max_seconds: longer parts are divided evenly into clips of at most this length.
-        extractor: of the audio features; None for the 35 hand-crafted ones.
-        image_format: "jpeg" or "png".
-        quality: of JPEG, 1 to 100.
-        workers: processes; 0 does the work in this one.
-        progress: show progress bars.
+        **form: size=256, fps=25.0, extractor=None, image_format="jpeg", quality=95, workers=0,
+            progress=True: what the clips are made to, and how the work is done, see `FrameForm`.
 
     Returns:
         What was used, what was left out and why, and counted warnings.
@@ -77,12 +65,12 @@ def prepare_folder(
     Raises:
         UserError: nothing was usable, `out` holds something else, or an argument is wrong.
     """
-    extractor = extractor or audio.Baseline()
+    target = FrameForm(**form)
     sources.last_seconds(validation)
     if isinstance(crop, str) and crop != "landmarks":
         crop_box(1, 1, crop)
-    settings = frame_settings(size, fps, extractor.size, image_format, quality, extractor.name)
-    longest = cuts.longest_clip(max_seconds, fps)
+    settings = target.settings()
+    longest = cuts.longest_clip(max_seconds, target.fps)
     found = sources.find_videos(videos)
     listed = () if isinstance(validation, str) else tuple(validation)
     parts = _parts(segments, found)
@@ -91,31 +79,26 @@ def prepare_folder(
         raise UserError(f"no such file among the videos: {', '.join(unknown)}")
     report = PrepareReport(pathlib.Path(out).expanduser())
     chosen = found if parts is None else {name: found[name] for name in found if name in parts}
-    sha256, failed = sources.hashes(chosen, progress)
-    report.skipped.update(failed)
-    beside = {name: sources.sound_beside(found[name]) for name in sha256}
-    marked = {name: landmarks.beside(found[name]) for name in sha256}
+    source = VideoInput.read(chosen, report, target.progress)
     arguments = {
         "made_by": "prepare_folder",
         "crop": list(crop) if isinstance(crop, tuple) else crop,
         "validation": validation if isinstance(validation, str) else sorted(listed),
         "segments": _as_json(parts),
         "max_seconds": max_seconds,
-        "files": sha256,
-        "sounds": sources.digests(beside),
-        "landmarks": sources.digests(marked),
+        **source.digests(),
     }
     if kept(report, settings, arguments):
         return report
     media: list[Media] = []
     cut: dict[str, list[Cut]] = {}
-    rules = _Rules(validation if isinstance(validation, str) else listed, crop, fps, longest)
+    rules = _Rules(validation if isinstance(validation, str) else listed, crop, target.fps, longest)
     ids = sources.clip_ids(found)
     said: list[str] = []
     with spools.heard(said):
-        for name, digest in sha256.items():
+        for name, digest in source.sha256.items():
             try:
-                one = cuts.open_media(found[name], name, beside[name], marked[name])
+                one = source.open(name)
                 wanted = None if parts is None else parts[name]
                 cut[name] = _cuts(one, ids[name], digest, wanted, rules, report)
             except (UserError, OSError) as error:
@@ -126,11 +109,11 @@ def prepare_folder(
     for text in said:
         report.warn(text)
     cuts.check_ids((one.name, part) for one in media for part in cut[one.name])
-    _warn_before(report, media, cut, size, rules)
-    grid = Grid(size, fps, extractor if fps == _AUDIO_FPS else None)
+    _warn_before(report, media, cut, target.size, rules)
+    grid = target.grid()
     jobs = [job for one in media for job in cuts.file_jobs(one, cut[one.name], grid)]
     total = sum(part.stop - part.start for one in media for part in cut[one.name])
-    write(report, jobs, settings, arguments, total, progress, workers)
+    write(report, jobs, settings, arguments, total, target.progress, target.workers)
     return report
 
 
@@ -236,9 +219,9 @@ def _warn_before(
     rules: _Rules,
 ) -> None:
     mute = [one for one in media if one.sound is None]
-    if rules.fps != _AUDIO_FPS:
+    if rules.fps != AUDIO_FPS:
         report.warn(
-            f"audio features exist at {_AUDIO_FPS:g} frames a second only, these are "
+            f"audio features exist at {AUDIO_FPS:g} frames a second only, these are "
             f"{rules.fps:g}: all {len(media)} videos serve stage 1 only"
         )
     elif mute:
@@ -285,7 +268,7 @@ def _warn_of_long_sound(report: PrepareReport, media: Media) -> None:
         more = (sound.stated_length(media.sound) or 0.0) - media.info.seconds
     except UserError:
         return  # said when it is used
-    if more * _AUDIO_FPS > cuts.END_SLACK:
+    if more * AUDIO_FPS > cuts.END_SLACK:
         report.warn(
             f"{media.name}: the sound goes on for {more:.2f} s after the pictures; not used"
         )

@@ -10,13 +10,12 @@ import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Unpack
 
 from jaxgesture.core.errors import UserError
-from jaxgesture.data import audio, cuts, landmarks, segments, sources, spools
-from jaxgesture.data.audio import Extractor
+from jaxgesture.data import cuts, segments, sources, spools
 from jaxgesture.data.crops import WORDS
 from jaxgesture.data.cuts import END_SLACK, Cut, FileJob, Grid, Media
-from jaxgesture.data.frame_writer import frame_settings
 from jaxgesture.data.image import Crop, crop_box
 from jaxgesture.data.pats_intervals import (
     NAMED,
@@ -28,6 +27,8 @@ from jaxgesture.data.pats_intervals import (
     key,
     listed,
 )
+from jaxgesture.data.prepare_form import AUDIO_FPS, FormKeywords, FrameForm
+from jaxgesture.data.prepare_input import VideoInput
 from jaxgesture.data.prepare_report import PrepareReport, kept, write
 
 # The left edge of the square of full height, as a part of the width, or a word of `crops`.
@@ -121,14 +122,8 @@ def prepare_pats(
     subset: str | os.PathLike | None = None,
     speakers: Sequence[str] | None = None,
     crops: Mapping[str, float | str] | None = None,
-    size: int = 256,
-    fps: float = float(audio.FRAME_RATE),
     max_seconds: float = 15.0,
-    extractor: Extractor | None = None,
-    image_format: str = "jpeg",
-    quality: int = 95,
-    workers: int = 0,
-    progress: bool = True,
+    **form: Unpack[FormKeywords],
 ) -> PrepareReport:
     """Makes a frame dataset of intervals of PATS; what has no video is listed, the rest is used.
 
@@ -147,24 +142,18 @@ def prepare_pats(
         speakers: use only these.
         crops: rules besides or instead of `CROPS`, see `read_crops`; of speakers without any the
             square in the middle is kept.
-        size: side of the square frames, pixels.
-        fps: frames a second. Audio features exist for 25 only.
         max_seconds: longer intervals are cut off there.
-        extractor: of the audio features; None for the 35 hand-crafted ones.
-        image_format: "jpeg" or "png".
-        quality: of JPEG, 1 to 100.
-        workers: processes; 0 does the work in this one.
-        progress: show progress bars.
+        **form: what the clips are made to, and how the work is done, as for `prepare_folder`.
 
     Returns:
         What was used, what was left out and why, and counted warnings.
 
     Raises:
-        UserError: nothing was usable, `out` holds something else, or an argument is wrong.
+        UserError: no interval was usable, `out` holds something else, or an argument is wrong.
     """
-    extractor = extractor or audio.Baseline()
-    settings = frame_settings(size, fps, extractor.size, image_format, quality, extractor.name)
-    longest = cuts.longest_clip(max_seconds, fps)
+    target = FrameForm(**form)
+    settings = target.settings()
+    longest = cuts.longest_clip(max_seconds, target.fps)
     given = {name: _rule(name, rule) for name, rule in (crops or {}).items()}
     rules = {**CROPS, **given}
     table, chosen = _paths(intervals, subset)
@@ -179,10 +168,8 @@ def prepare_pats(
     report.skipped.update(choice.bad)
     by_video = _match(choice.rows, found, report)
     _warn_of_rules(report, choice.rows, rules, given)
-    sha256, failed = sources.hashes({name: found[name] for name in sorted(by_video)}, progress)
-    report.skipped.update(failed)
-    beside = {name: sources.sound_beside(found[name]) for name in sha256}
-    marked = {name: landmarks.beside(found[name]) for name in sha256}
+    wanted = {name: found[name] for name in sorted(by_video)}
+    source = VideoInput.read(wanted, report, target.progress)
     arguments = {
         "made_by": "prepare_pats",
         "intervals": sources.file_sha256(table),
@@ -190,21 +177,19 @@ def prepare_pats(
         "speakers": None if speakers is None else sorted(speakers),
         "crops": {n: rules.get(n, OTHERS) for n in sorted({row.speaker for row in choice.rows})},
         "max_seconds": max_seconds,
-        "files": sha256,
-        "sounds": sources.digests(beside),
-        "landmarks": sources.digests(marked),
+        **source.digests(),
     }
     if kept(report, settings, arguments):
         return report
-    grid = Grid(size, fps, extractor if fps == audio.FRAME_RATE else None)
+    grid = target.grid()
     cutter = _Cutter(table, rules, grid, longest, report)
     jobs: list[FileJob] = []
     said: list[str] = []
     mute: list[str] = []
     with spools.heard(said):
-        for name in sha256:
+        for name in source.sha256:
             try:
-                media = cuts.open_media(found[name], name, beside[name], marked[name])
+                media = source.open(name)
             except (UserError, OSError) as error:
                 report.skip(name, f"{error}; {counted(by_video[name])} left out")
                 continue
@@ -222,13 +207,13 @@ def prepare_pats(
         )
     if grid.extractor is None:
         report.warn(
-            f"audio features exist at {audio.FRAME_RATE} frames a second only, these are {fps:g}: "
-            "all clips serve stage 1 only"
+            f"audio features exist at {AUDIO_FPS:g} frames a second only, these are "
+            f"{target.fps:g}: all clips serve stage 1 only"
         )
     elif mute:
         report.warn(f"videos without sound, which serve stage 1 only: {listed(mute)}")
     total = sum(cut.stop - cut.start for job in jobs for cut in job.cuts)
-    write(report, jobs, settings, arguments, total, progress, workers)
+    write(report, jobs, settings, arguments, total, target.progress, target.workers)
     return report
 
 
