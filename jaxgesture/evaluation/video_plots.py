@@ -87,7 +87,9 @@ def speed_over_time(measured: Measured, system: str, name: str) -> str | None:
 def _plain(label: str) -> str:
     """A label as letters, and short: between dollars matplotlib would set formulas."""
     short = label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…"
-    return short.replace("$", r"\$")
+    # What begins with an underscore it leaves out of the legend.
+    lead = " " if short.startswith("_") else ""
+    return lead + short.replace("$", r"\$")
 
 
 def _hand_speed(clip: ClipScores) -> np.ndarray:
