@@ -56,3 +56,26 @@ def test_without_a_clone_around_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "files", lambda name: None)
     with pytest.raises(UserError, match=r"site/configs/stage1\.py is missing; .* from a clone"):
         settings.load_config("stage1", "debug")
+
+
+def test_of_an_installed_package_they_are_where_pip_put_them(tmp_path, monkeypatch):
+    """Beside the package there is no clone, and pip lists what it installed."""
+    put = tmp_path / "share" / "jaxgesture" / "configs" / "stage1.py"
+    put.parent.mkdir(parents=True)
+    put.write_text(settings.config_file("stage1").read_text())
+    site = tmp_path / "lib" / "site"
+    site.mkdir(parents=True)
+    monkeypatch.setattr(jaxgesture, "__file__", str(site / "jaxgesture" / "__init__.py"))
+
+    def listed(name):
+        file = importlib.metadata.PackagePath("../../share/jaxgesture/configs/stage1.py")
+        other = importlib.metadata.PackagePath("../../share/other/stage1.py")
+        for path in (file, other):
+            path.dist = importlib.metadata.PathDistribution(site / "jaxgesture.dist-info")
+        return [other, file]
+
+    monkeypatch.setattr(importlib.metadata, "files", listed)
+    assert settings.config_file("stage1") == put
+    assert settings.load_config("stage1", "debug").model.size == 64
+    with pytest.raises(UserError, match=r"configs/stage2\.py is missing; install jaxgesture anew"):
+        settings.config_file("stage2")
