@@ -136,7 +136,7 @@ def test_the_text_of_the_help():
     listed = dict(line.split(": ", 1) for line in text.splitlines() if line.startswith("  --"))
     assert listed == {
         "  --out": "where to",
-        "  --max_size": "pixels (default: 8)",
+        "  --max_size": "pixels (default: '8')",
         "  --keep": "keeps (default: 'true')",
         "  --names": "of things",
     }
