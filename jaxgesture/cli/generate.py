@@ -18,6 +18,10 @@ made from just the same is kept, so that the same command goes on where it was s
 made from something else is an error unless --overwrite is given. What fails is reported, and the
 others are made.
 
+Make videos of people only with their consent, and say that they are synthetic. Videos and pictures
+say so in their metadata (jaxgesture inspect shows it), unless --provenance=false; --watermark draws
+a text into the frames. More in docs/responsible-use.md.
+
 --format: mp4, webm, frames (a folder of PNG pictures), motion (.npz: motion, fps, hashes).
 """
 
@@ -105,6 +109,13 @@ absl_flags.DEFINE_integer(
     "together", None, "recordings sampled at once, if not as many as there are, at most 4",
     flag_values=FLAGS,
 )  # fmt: skip
+absl_flags.DEFINE_string(
+    "watermark", None, "text to draw into a lower corner of every frame, such as AI-generated",
+    flag_values=FLAGS,
+)  # fmt: skip
+absl_flags.DEFINE_boolean(
+    "provenance", True, "the metadata of videos and pictures say what made them", flag_values=FLAGS
+)
 absl_flags.DEFINE_boolean(
     "overwrite", False, "replace what was made from something else", flag_values=FLAGS
 )
@@ -132,6 +143,8 @@ def run() -> None:
         preview=FLAGS.preview,
         motion_out=FLAGS.motion_out,
     )
+    if FLAGS.watermark is not None and jobs[0].format == "motion":
+        raise UserError("--watermark with --format=motion: there are no frames; leave it out")
     if FLAGS.together is not None and FLAGS.together < 1:
         raise UserError(f"--together={FLAGS.together}: choose 1 or more recordings at once")
     outcomes = _Outcomes(len(jobs))
@@ -166,7 +179,8 @@ def _make(
     animation = load_animation(weights)
     motion = name_features(load_motion(motion_weights), extractor)
     options: dict[str, Any] = {name: FLAGS[name].value for name in _OPTIONS}
-    studio = Studio(animation, motion, extractor=extractor, batch=FLAGS.batch, **options)
+    marks: dict[str, Any] = {"watermark": FLAGS.watermark, "provenance": FLAGS.provenance}
+    studio = Studio(animation, motion, extractor=extractor, batch=FLAGS.batch, **marks, **options)
     sources = record.sources(
         (weights, animation),
         (motion_weights, motion),
@@ -174,6 +188,7 @@ def _make(
         options=options,
         batch=FLAGS.batch,
         rows=rows,
+        **marks,
     )
     pending = []
     for job in jobs:

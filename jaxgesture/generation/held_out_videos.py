@@ -29,7 +29,7 @@ from jaxgesture.data.batches import filled
 from jaxgesture.data.datasets import ClipInfo, FrameDataset
 from jaxgesture.data.presenter import Presentation
 from jaxgesture.data.sound import read_audio
-from jaxgesture.generation import kept
+from jaxgesture.generation import kept, provenance
 from jaxgesture.generation.held_out import Spoken, sample_spoken
 from jaxgesture.generation.render import render
 from jaxgesture.generation.writer import VideoWriter
@@ -123,7 +123,10 @@ def make_videos(
                 target.with_suffix(".beats.txt").write_text(lines)
             # The video comes last: where it is, all that belongs to it is.
             sound = _sound(making, clip, play)
-            with VideoWriter(target, dataset.size, dataset.fps, audio=sound) as writer:
+            comment = None if name == TRUE else _comment(making, name, clip)
+            with VideoWriter(
+                target, dataset.size, dataset.fps, audio=sound, comment=comment
+            ) as writer:
                 writer.write(drawn)
         for name in folders:
             tick(f"{name} {clip.id}")
@@ -141,6 +144,13 @@ def _record(making: Making) -> dict[str, object]:
         "options": dict(making.options),
         "sound": making.videos is not None,
     }
+
+
+def _comment(making: Making, name: str, clip: ClipInfo) -> str:
+    """The entry of a drawn video."""
+    record = _record(making)
+    hashes = {key: value for key, value in record.items() if key.endswith("_sha256")}
+    return provenance.describe({"set": name, "clip": clip.id, **hashes, "seed": making.seed})
 
 
 def _safe(name: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxgesture.core.errors import UserError
+from jaxgesture.generation import provenance
 from jaxgesture.generation.target import Target
 from jaxgesture.generation.writer import VideoWriter
 
@@ -71,7 +72,10 @@ class Output(abc.ABC):
 
 
 class Video(Output):
-    """A video with its sound; the first `limit` frames of what is written, or all."""
+    """A video with its sound; the first `limit` frames of what is written, or all.
+
+    `comment` is the entry that says what made it, see `provenance`.
+    """
 
     def __init__(
         self,
@@ -79,10 +83,13 @@ class Video(Output):
         size: int,
         audio: str | os.PathLike[str],
         limit: int | None = None,
+        comment: str | None = None,
     ):
         # Speech and sound track are read with the same decoder: sound starts with the first frame.
         seconds = None if limit is None else limit / FPS
-        self._writer = VideoWriter(path, size, FPS, audio=audio, audio_seconds=seconds)
+        self._writer = VideoWriter(
+            path, size, FPS, audio=audio, audio_seconds=seconds, comment=comment
+        )
         self._left = limit
 
     def write(self, rows: UInt8[np.ndarray, "b h w 3"]) -> None:
@@ -109,16 +116,18 @@ class FrameFolder(Output):
 
     Args:
       path: the folder; one that holds nothing but such pictures is replaced.
+      comment: the entry of each picture that says what made it, see `provenance`.
 
     Raises:
       UserError: the folder holds something else, or cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], comment: str | None = None):
         self._target = Target(path)
         check_folder(path)
         self._target.create(folder=True)
         self._count = 0
+        self._info = None if comment is None else provenance.png_info(comment)
 
     def write(self, rows: UInt8[np.ndarray, "b h w 3"]) -> None:
         """Appends frames."""
@@ -126,7 +135,8 @@ class FrameFolder(Output):
 
         with self._target.guard():
             for frame in rows:
-                Image.fromarray(frame).save(self._target.part / _PICTURE.format(self._count))
+                name = self._target.part / _PICTURE.format(self._count)
+                Image.fromarray(frame).save(name, pnginfo=self._info)
                 self._count += 1
 
     def close(self) -> None:
@@ -207,6 +217,30 @@ class MotionFile(Output):
             if self._archive is not None:
                 self._archive.close()
         self._target.discard()
+
+
+class Kept(Output):
+    """Motion features that are kept in memory."""
+
+    drawn = False
+
+    def __init__(self):
+        self._rows: list[np.ndarray] = []
+
+    @property
+    def motion(self) -> Float[np.ndarray, "t d"]:
+        """All that was written."""
+        return np.concatenate(self._rows)
+
+    def write(self, rows: Float[np.ndarray, "t d"]) -> None:
+        """Appends motion features."""
+        self._rows.append(rows)
+
+    def close(self) -> None:
+        """There is nothing to complete."""
+
+    def abort(self) -> None:
+        """There is nothing to remove."""
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

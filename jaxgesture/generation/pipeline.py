@@ -25,14 +25,16 @@ from jaxgesture.data.audio import Extractor, frame_count
 from jaxgesture.data.image import read_image
 from jaxgesture.data.sound import stated_length
 from jaxgesture.generation.jobs import Job, rows_of
-from jaxgesture.generation.outputs import FrameFolder, MotionFile, Output, Video
+from jaxgesture.generation.outputs import FrameFolder, Kept, MotionFile, Video
+from jaxgesture.generation.provenance import describe
 from jaxgesture.generation.record import file_sha256
 from jaxgesture.generation.render import Renderer
 from jaxgesture.generation.speech_to_motion import check_features, features_of_file
+from jaxgesture.generation.watermark import Watermark
+from jaxgesture.generation.work import PARTS, Outcome, Work
 from jaxgesture.generation.writer import check_target
 from jaxgesture.motion.model import Motion, check_seed
 
-PARTS = ("features", "motion", "render", "encode")
 # Recordings (their features) and pictures (what the base model has of them) kept for other jobs.
 _KEPT_SOUNDS, _KEPT_PICTURES = 2, 8
 
@@ -51,62 +53,6 @@ class Result(NamedTuple):
     seconds: dict[str, float]
 
 
-class Outcome(NamedTuple):
-    """How a job ended.
-
-    Attributes:
-      job: which one.
-      frames: written; 0 where it failed.
-      seconds: time taken by each of `PARTS`; a batch's motion is shared out evenly.
-      error: why it failed, or None.
-    """
-
-    job: Job
-    frames: int
-    seconds: dict[str, float]
-    error: UserError | None
-
-
-class _Work:
-    """A job that is being worked on."""
-
-    def __init__(self, job: Job, seconds: dict[str, float]):
-        self.job, self.seconds = job, seconds
-        self.renderer: Renderer | None = None
-        self.outputs: list[Output] = []
-        self.frames = self.done = 0
-        self.preview = False
-
-    def take(self, segment: np.ndarray, last: bool) -> None:
-        """Draws and writes what a segment makes ready; completes the results after the last."""
-        clock = time.monotonic()
-
-        def spent(part: str) -> None:
-            nonlocal clock
-            now = time.monotonic()
-            self.seconds[part] += now - clock
-            clock = now
-
-        for output in self.outputs:
-            if not output.drawn:
-                output.write(segment)
-        if self.renderer is not None:
-            for frames in self.renderer.draw(segment, last):
-                spent("render")
-                for output in self.outputs:
-                    if output.drawn:
-                        output.write(frames)
-                spent("encode")
-        if last:
-            for output in self.outputs:
-                output.close()
-        spent("encode")
-
-    def abort(self) -> None:
-        for output in self.outputs:
-            output.abort()
-
-
 class Studio:
     """Both models, ready for jobs.
 
@@ -117,11 +63,15 @@ class Studio:
       extractor: of the audio features that the motion model reads; None for the 35 hand-crafted
         ones.
       batch: frames drawn at once.
+      watermark: text drawn into the frames; None draws none.
+      provenance: videos and pictures say in their metadata that they are synthetic, and what
+        made them.
       options: of `Motion.sample`: candidates, steps, guidance, eta, sampler, selection,
         smooth_seams.
 
     Raises:
-      UserError: models that do not fit each other, or options out of range.
+      UserError: models that do not fit each other, options out of range, or a watermark that
+        cannot be drawn.
     """
 
     def __init__(
@@ -132,6 +82,8 @@ class Studio:
         seed: int = 0,
         extractor: Extractor | None = None,
         batch: int = 16,
+        watermark: str | None = None,
+        provenance: bool = True,
         **options: Any,
     ):
         _check_models(animation, motion)
@@ -140,6 +92,8 @@ class Studio:
             raise UserError(f"{batch} frames cannot be drawn at once; choose 1 or more")
         motion.batch(1, **options)
         check_seed(seed)
+        self._mark = None if watermark is None else Watermark(watermark, animation.size)
+        self._provenance = provenance
         self.animation, self.motion = animation, motion
         self._seed, self._batch, self._options = seed, batch, options
         self._extractor = extractor
@@ -172,11 +126,11 @@ class Studio:
             return
         batch = self.motion.batch(rows or rows_of(len(jobs)), **self._options)
         queue = collections.deque(enumerate(jobs))
-        active: dict[Any, _Work] = {}
+        active: dict[Any, Work] = {}
         expected = {number: _expected(job) for number, job in queue}
         bar = tqdm(total=sum(expected.values()), desc="frames", unit="frame", disable=not progress)
 
-        def ended(number: Any, work: _Work, error: UserError | None) -> Outcome:
+        def ended(number: Any, work: Work, error: UserError | None) -> Outcome:
             if error is not None:
                 work.abort()
                 batch.drop(number)
@@ -189,7 +143,7 @@ class Studio:
             while queue or active:
                 while queue and batch.free:
                     number, job = queue.popleft()
-                    work = active[number] = _Work(job, dict.fromkeys(PARTS, 0.0))
+                    work = active[number] = Work(job, dict.fromkeys(PARTS, 0.0), self._mark)
                     try:
                         batch.add(number, self._begin(work))
                     except UserError as error:
@@ -219,7 +173,7 @@ class Studio:
             for work in active.values():
                 work.abort()
 
-    def _begin(self, work: _Work) -> Any:
+    def _begin(self, work: Work) -> Any:
         """Reads what a job is made from, and opens its outputs; returns its speech."""
         job, clock = work.job, time.monotonic()
         _check_apart(job)
@@ -233,17 +187,17 @@ class Studio:
             features, source_feature=feature, seed=self._seed, frames=work.frames
         )
         work.seconds["features"] = time.monotonic() - clock
-        outputs, size = work.outputs, self.animation.size
+        outputs, size, comment = work.outputs, self.animation.size, self._comment(job)
         shape = (work.frames, self.motion.feature_size)
         if job.preview is not None:
             limit = min(work.frames, max(1, frame_count(round(job.preview * 1000), 1000)))
-            outputs.append(Video(job.preview_path, size, audio, limit))
+            outputs.append(Video(job.preview_path, size, audio, limit, comment))
         if job.format == "frames":
-            outputs.append(FrameFolder(job.out))
+            outputs.append(FrameFolder(job.out, comment))
         elif job.format == "motion":
             outputs.append(MotionFile(job.out, shape, self._about(job)))
         else:
-            outputs.append(Video(job.out, size, audio))
+            outputs.append(Video(job.out, size, audio, comment=comment))
         if job.motion_out is not None:
             outputs.append(MotionFile(job.motion_out, shape))
         outputs += job.besides
@@ -256,7 +210,7 @@ class Studio:
         return tree.sha256(self.motion.variables)
 
     def _about(self, job: Job) -> dict[str, Any]:
-        """What a file of motion says of its making."""
+        """What made the motion of a job."""
         about = {
             "audio_sha256": file_sha256(job.audio),
             "animation_sha256": self.animation.sha256,
@@ -267,23 +221,11 @@ class Studio:
             about["image_sha256"] = file_sha256(job.image)
         return about
 
-
-class _Kept(Output):
-    """Keeps the motion features."""
-
-    drawn = False
-
-    def __init__(self):
-        self.rows: list[np.ndarray] = []
-
-    def write(self, rows: np.ndarray) -> None:
-        self.rows.append(rows)
-
-    def close(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
+    def _comment(self, job: Job) -> str | None:
+        """The entry of a job's videos and pictures; None where they have none."""
+        if not self._provenance or job.format == "motion":
+            return None
+        return describe({**self._about(job), **self._options})
 
 
 def generate(
@@ -303,6 +245,8 @@ def generate(
     smooth_seams: bool = False,
     batch: int = 16,
     extractor: Extractor | None = None,
+    watermark: str | None = None,
+    provenance: bool = True,
     progress: bool = True,
 ) -> Result:
     """Makes a video of the pictured person speaking and gesturing to a recording.
@@ -328,23 +272,26 @@ def generate(
       batch: frames drawn at once.
       extractor: of the audio features that the motion model reads; None for the 35 hand-crafted
         ones.
+      watermark: text to draw into a lower corner of the frames; None draws none.
+      provenance: the video says in its metadata that it is synthetic, and what made it.
       progress: show a progress bar.
 
     Raises:
-      UserError: a file that is missing or cannot be read, or models that do not fit each other.
+      UserError: a file that is missing or cannot be read, models that do not fit each other, or a
+        watermark that cannot be drawn.
     """
     check_target(out)
     studio = Studio(
         animation, motion, seed=seed, extractor=extractor, batch=batch, candidates=candidates,
         steps=steps, guidance=guidance, eta=eta, sampler=sampler, selection=selection,
-        smooth_seams=smooth_seams,
+        smooth_seams=smooth_seams, watermark=watermark, provenance=provenance,
     )  # fmt: skip
-    kept = _Kept()
+    kept = Kept()
     job = Job(image, speech, pathlib.Path(out).expanduser(), besides=(kept,))
     (outcome,) = studio.run([job], rows=1, progress=progress)
     if outcome.error is not None:
         raise outcome.error
-    return Result(job.out, np.concatenate(kept.rows), outcome.seconds)
+    return Result(job.out, kept.motion, outcome.seconds)
 
 
 def _check_models(animation: Animation, motion: Motion) -> None:

@@ -63,6 +63,8 @@ class Sources:
         smooth_seams.
       batch: frames drawn at once.
       rows: recordings sampled at once.
+      watermark: text in the frames, or None.
+      provenance: the metadata of videos and pictures say what made them.
     """
 
     animation: tuple[str, str]
@@ -72,6 +74,8 @@ class Sources:
     options: Mapping[str, Any]
     batch: int
     rows: int
+    watermark: str | None = None
+    provenance: bool = True
 
     def made_from(self, job: Job) -> dict[str, Any]:
         """What a result is a function of: the part of its record that decides if it is kept.
@@ -79,6 +83,11 @@ class Sources:
         Raises:
           UserError: a file that cannot be read.
         """
+        # A key for what is there, none for what is not: so are the records of older versions.
+        marks: dict[str, Any] = {}
+        if job.format != "motion":
+            marks.update({"provenance": True} if self.provenance else {})
+            marks.update({} if self.watermark is None else {"watermark": self.watermark})
         return {
             "image_sha256": file_sha256(job.image),
             "audio_sha256": file_sha256(job.audio),
@@ -87,6 +96,7 @@ class Sources:
             "features": self.features,
             "format": job.format,
             **self.options,
+            **marks,
         }
 
     def command(self, job: Job) -> str:
@@ -102,6 +112,8 @@ class Sources:
             "preview": job.preview,
             "motion_out": _absolute(job.motion_out) if job.motion_out else None,
             **self.options,
+            "watermark": self.watermark,
+            "provenance": self.provenance,
             "batch": self.batch,
             "together": self.rows,
         }
@@ -207,6 +219,8 @@ def sources(
     options: Mapping[str, Any],
     batch: int,
     rows: int,
+    watermark: str | None = None,
+    provenance: bool = True,
 ) -> Sources:
     """The sources of a call, from the paths of both models and the loaded models."""
     return Sources(
@@ -217,6 +231,8 @@ def sources(
         options=dict(options),
         batch=batch,
         rows=rows,
+        watermark=watermark,
+        provenance=provenance,
     )
 
 

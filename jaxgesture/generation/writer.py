@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.data.sound import audio_blocks, replace_not_finite
+from jaxgesture.generation import provenance
 from jaxgesture.generation.target import Target
 
 Audio = tuple[Float[np.ndarray, "n"], int] | str | os.PathLike[str]
@@ -119,6 +120,7 @@ class VideoWriter:
         mixed to one; rates that the encoder lacks are resampled.
       audio_seconds: length of the sound to write; None is all of it.
       crf: quality of the pictures; 18 is close to lossless to the eye, higher is smaller.
+      comment: the entry that says what made the video, see `provenance`; None leaves it out.
 
     Raises:
       UserError: a path that cannot be written, a full disk, frames of another size or type, no
@@ -134,6 +136,7 @@ class VideoWriter:
         *,
         audio_seconds: float | Fraction | None = None,
         crf: int = 18,
+        comment: str | None = None,
     ):
         self.height, self.width = (size, size) if isinstance(size, int) else size
         if min(self.height, self.width) < 1:
@@ -145,6 +148,7 @@ class VideoWriter:
         self._target = _target(path, audio)
         self._codecs = _WEBM if self._target.path.suffix.lower() == ".webm" else _MP4
         self._audio_seconds = audio_seconds
+        self._comment = comment
         self._container: Any = None
         blocks = None if audio is None else _checked_audio(audio)
         # The first block tells rate and channels, and finds a bad file before anything is written.
@@ -166,6 +170,8 @@ class VideoWriter:
             format="webm" if self._codecs is _WEBM else "mp4",
             options=options,
         )
+        if self._comment is not None:
+            self._container.metadata["comment"] = self._comment
         video: Any = self._container.add_stream(encoder, rate=self.rate)
         video.width = self.width + self.width % 2
         video.height = self.height + self.height % 2
@@ -281,6 +287,9 @@ class VideoWriter:
                 self._container.mux(self._audio.encode(None))
             container, self._container = self._container, None
             container.close()
+            if self._comment is not None and self._codecs is _MP4:
+                with self._target.part.open("ab") as stream:
+                    stream.write(provenance.mp4_box())
             self._target.publish()
 
     def abort(self) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import shutil
 import warnings
 
 import av
@@ -11,6 +12,10 @@ import pytest
 import soundfile
 from cli import calling
 from PIL import Image
+
+import jaxgesture
+from jaxgesture.generation import provenance
+from jaxgesture.generation.watermark import Watermark
 
 SIZE = 64
 
@@ -197,6 +202,79 @@ def test_nothing_of_other_making_is_replaced(generate, files, tmp_path):
     assert generate(*call, "--overwrite")[0] == 0 and "kept" in generate(*call)[1]
 
 
+def test_the_metadata_say_what_made_it(generate, files, tmp_path, capsys):
+    out = tmp_path / "v"
+    call = (f"{files}/me.png", f"{files}/sounds/c.wav")
+    for name, form in (("me.mp4", "mp4"), ("me.webm", "webm"), ("frames", "frames")):
+        more = f"--out={out}/{name}", f"--format={form}", "--seed=3"
+        assert generate(*call, *more)[0] == 0
+        record = json.loads((out / f"{name}.json").read_text())["made_from"]
+        entry = provenance.read(out / name / "000000.png" if name == "frames" else out / name)
+        assert record["provenance"] is True and "watermark" not in record and entry is not None
+        assert entry.sentence == f"synthetic: made by jaxgesture {jaxgesture.__version__}"
+        shared = {n: v for n, v in record.items() if n not in ("provenance", "format", "features")}
+        source = {"digital_source_type": provenance.DIGITAL_SOURCE_TYPE}
+        assert entry.facts == {**source, **shared} and entry.facts["seed"] == 3
+    # As the reader of a video sees it.
+    assert calling.call("inspect", out / "me.mp4") == 0
+    text = capsys.readouterr().out
+    assert f"me.mp4: {entry.sentence}\n  digital_source_type: http://cv.iptc" in text
+    assert f"\n  image_sha256: {record['image_sha256']}\n" in text and "\n  seed: 3\n" in text
+    assert generate(*call, f"--out={out}/b.mp4", "--preview=0.2", "--provenance=false")[0] == 0
+    assert provenance.read(out / "b.mp4") is provenance.read(out / "b.preview.mp4") is None
+    assert "provenance" not in json.loads((out / "b.mp4.json").read_text())["made_from"]
+    # A file of motion says it in arrays of its own, and is kept with or without the entry.
+    for more, kept in (([], False), (["--provenance=false"], True)):
+        status, said, _ = generate(*call, f"--out={out}/me.npz", *more)
+        assert status == 0 and ("kept" in said) == kept
+
+
+def test_a_watermark_is_of_the_making(generate, files, tmp_path):
+    call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={tmp_path}/v", "--format=frames")
+    box = Watermark("AI-generated", SIZE).box
+
+    def frames():
+        return np.stack([np.asarray(Image.open(p)) for p in sorted((tmp_path / "v").iterdir())])
+
+    assert generate(*call)[0] == 0
+    plain = frames()
+    status, _, err = generate(*call, "--watermark=AI-generated")
+    assert status == 1 and "watermark was None, now AI-generated" in err
+    np.testing.assert_array_equal(frames(), plain)
+    assert generate(*call, "--watermark=AI-generated", "--overwrite")[0] == 0
+    marked = frames()
+    np.testing.assert_array_equal(marked, Watermark("AI-generated", SIZE).draw(plain))
+    changed = np.argwhere((marked != plain).any((0, 3)))
+    assert changed.min(0).tolist() == [box[0], box[2]]
+    assert (changed.max(0) + 1).tolist() == [box[1], box[3]]
+    assert "kept" in generate(*call, "--watermark=AI-generated")[1]
+    for more, message in (
+        ([], "watermark was AI-generated, now None"),
+        (["--watermark=made up"], "watermark was AI-generated, now made up"),
+        (["--watermark=AI-generated", "--provenance=false"], "provenance was True, now None"),
+    ):
+        status, _, err = generate(*call, *more)
+        assert status == 1 and message in err
+    # The command of the record makes it again, text and all.
+    command = json.loads((tmp_path / "v.json").read_text())["command"]
+    shutil.rmtree(tmp_path / "v")
+    assert calling.call(*shlex.split(command)[1:]) == 0
+    np.testing.assert_array_equal(frames(), marked)
+
+
+def test_results_of_versions_without_an_entry(generate, files, tmp_path):
+    """Their records name none; they are kept by the command that asks for none."""
+    out = tmp_path / "me.mp4"
+    call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={out}")
+    assert generate(*call, "--provenance=false")[0] == 0
+    assert not {"provenance", "watermark"} & {
+        *json.loads((tmp_path / "me.mp4.json").read_text())["made_from"]
+    }
+    assert "kept" in generate(*call, "--noprovenance")[1]
+    status, _, err = generate(*call)
+    assert status == 1 and "provenance was None, now True" in err
+
+
 def test_motion_beside_a_video_is_no_reason_to_replace_it(generate, files, tmp_path):
     out, motion = tmp_path / "me.mp4", tmp_path / "me.npy"
     call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={out}")
@@ -253,6 +331,8 @@ def test_preview_is_the_beginning(generate, files, tmp_path):
         ("--format=gif", "there is none such"),
         ("--preview=0", "at least 0.04 s"),
         ("--seed=-1", "choose 0 to"),
+        ("--watermark=", "the watermark has no text"),
+        ("--watermark=synthetic video of nobody", "choose a shorter text"),
     ],
 )
 def test_values_out_of_range(generate, files, tmp_path, flag, message):
@@ -261,6 +341,12 @@ def test_values_out_of_range(generate, files, tmp_path, flag, message):
     )
     assert status == 1 and message in err and not (tmp_path / "v").exists()
     assert err.splitlines()[-1].startswith("jaxgesture: error: ")
+
+
+def test_a_watermark_needs_frames(generate, files, tmp_path):
+    call = (f"{files}/me.png", f"{files}/sounds/c.wav", f"--out={tmp_path}/a.npz")
+    status, _, err = generate(*call, "--watermark=AI-generated")
+    assert status == 1 and "--watermark with --format=motion: there are no frames" in err
 
 
 def test_samplers_differ(generate, files, tmp_path):

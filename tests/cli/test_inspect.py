@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from jaxgesture import __version__
 from jaxgesture.cli import flags, inspect
 from jaxgesture.core.errors import UserError
 from jaxgesture.data.datasets import ClipData, write_frames
+from jaxgesture.generation.provenance import DIGITAL_SOURCE_TYPE, describe
+from jaxgesture.generation.writer import VideoWriter
 
 
 @pytest.fixture
@@ -37,3 +40,21 @@ def test_table_and_pictures(tmp_path, run, capsys, monkeypatch):
 def test_no_dataset(run):
     with pytest.raises(UserError, match="--data is missing: name the dataset, jaxgesture inspect"):
         run()
+
+
+def test_a_video_says_what_made_it(tmp_path, run, capsys):
+    frames = np.full((2, 16, 16, 3), 90, np.uint8)
+    for name, comment in (("made.mp4", describe({"seed": 7})), ("other.mp4", None)):
+        with VideoWriter(tmp_path / name, 16, comment=comment) as writer:
+            writer.write(frames)
+        run(str(tmp_path / name))
+    made, source, seed, other = capsys.readouterr().out.splitlines()
+    assert made == f"{tmp_path}/made.mp4: synthetic: made by jaxgesture {__version__}"
+    assert source == f"  digital_source_type: {DIGITAL_SOURCE_TYPE}" and seed == "  seed: 7"
+    assert other == f"{tmp_path}/other.mp4: no entry that says what made it"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made.mp4", "other.mp4"]
+    with pytest.raises(UserError, match="--out is for the pictures of a dataset"):
+        run(str(tmp_path / "made.mp4"), "--out=there")
+    (tmp_path / "text.txt").write_text("text")
+    with pytest.raises(UserError, match="text.txt is not a"):
+        run(str(tmp_path / "text.txt"))

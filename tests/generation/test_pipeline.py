@@ -16,6 +16,8 @@ from jaxgesture.core.pixels import to_pixels
 from jaxgesture.data import audio
 from jaxgesture.data.datasets import MotionDataset
 from jaxgesture.data.image import read_image
+from jaxgesture.data.video import read_frames
+from jaxgesture.generation import provenance, record
 from jaxgesture.generation.extraction import extract
 from jaxgesture.generation.pipeline import generate
 from jaxgesture.generation.render import render
@@ -25,6 +27,7 @@ from jaxgesture.generation.speech_to_motion import (
     name_features,
     speech_to_motion,
 )
+from jaxgesture.generation.watermark import Watermark
 
 SECONDS, RATE = 1.3, 22050
 QUIET = {"progress": False, **OPTIONS}
@@ -112,6 +115,37 @@ def test_seed_decides_the_motion(made, models, inputs):
     assert again(3).tobytes() == made.motion.tobytes()
     other = again(4)
     assert other.shape == made.motion.shape and np.abs(other - made.motion).max() > 1e-2
+
+
+def test_watermark_and_entry(made, models, inputs):
+    """The entry is there unless it is not wanted, the watermark if it is wanted."""
+    entry = provenance.read(made.path)
+    assert entry is not None and entry.sentence.startswith("synthetic: made by jaxgesture")
+    assert entry.facts["image_sha256"] == record.file_sha256(inputs / "me.png")
+    assert entry.facts["audio_sha256"] == record.file_sha256(inputs / "speech.wav")
+    assert entry.facts["animation_sha256"] == models["animation"].sha256
+    assert (entry.facts["seed"], entry.facts["candidates"], entry.facts["guidance"]) == (3, 2, 2.0)
+    marked = generate(
+        inputs / "me.png", inputs / "speech.wav", **models, out=inputs / "marked.mp4", seed=3,
+        watermark="AI-generated", provenance=False, **QUIET,
+    )  # fmt: skip
+    assert provenance.read(marked.path) is None
+    assert marked.motion.tobytes() == made.motion.tobytes()
+    with pytest.raises(UserError, match="the watermark has no text"):
+        generate(inputs / "me.png", inputs / "speech.wav", **models, watermark="", **QUIET)
+    top, bottom, left, right = Watermark("AI-generated", 64).box
+    before, after = (np.stack(list(read_frames(m.path))).astype(int) for m in (made, marked))
+    change = np.abs(after - before).mean((0, 3))
+    inside = np.zeros((64, 64), bool)
+    inside[top:bottom, left:right] = True
+    assert change[inside].mean() > 20 > 4 > change[~inside].mean()
+    # From an array the entry has no hash of a file.
+    picture = read_image(inputs / "me.png", size=64)
+    other = generate(
+        picture, inputs / "speech.wav", **models, out=inputs / "array.mp4", seed=3, **QUIET
+    )
+    found = provenance.read(other.path)
+    assert found is not None and {*entry.facts} - {*found.facts} == {"image_sha256"}
 
 
 def test_silence_is_a_warning_and_a_video(models, inputs):
