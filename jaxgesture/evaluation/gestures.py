@@ -27,6 +27,7 @@ _ARMS = tuple(
 )
 _PAIRS = ((0, 1), (1, 2), (3, 4), (4, 5))
 HA2G_FPS, EMAGE_FPS, BAILANDO_FPS = 15.0, 30.0, 60.0
+_PLACES = 9  # of positions, fractions of the frame, beyond which nothing moves
 LAGS = np.arange(-0.6, 0.601, 0.04)
 """Seconds after a beat at which the hands' speed is looked at."""
 ALIGNMENTS = ("ha2g_bc", "emage_bc", "bailando_bas")
@@ -56,7 +57,8 @@ def resample(
     rows = times * fps
     low = np.minimum(rows.astype(int), len(positions) - 2)
     part = (rows - low)[:, None, None]
-    return positions[low] * (1 - part) + positions[low + 1] * part
+    # What stands still stays so to the last bit: rounding would have minima of its own.
+    return positions[low] + part * (positions[low + 1] - positions[low])
 
 
 def arm_vectors(
@@ -185,6 +187,8 @@ def alignments(
       fps: of the positions.
       scale: of the corpus.
     """
+    # Bailando's minima have no threshold: what differs by rounding alone must not differ at all.
+    positions = np.round(np.asarray(positions, np.float64), _PLACES)
     beats = np.asarray(beats)
     beats = beats[beats < len(positions) / fps]
     moving = [i for i, name in enumerate(joints) if name in MOVING]
