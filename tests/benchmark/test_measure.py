@@ -9,7 +9,7 @@ import pytest
 from benchmark.tiny import motion_options, options
 
 import jaxgesture.benchmark
-from jaxgesture.benchmark import compare, measure, sides
+from jaxgesture.benchmark import compare, measure, sides, timing
 from jaxgesture.benchmark.cases import Case, make_cases
 from jaxgesture.benchmark.program import Failure, Program, failure_of
 from jaxgesture.benchmark.report import markdown
@@ -42,6 +42,7 @@ class Side:
 def run(monkeypatch):
     """Measures the cases on sides, JAX first."""
     monkeypatch.setattr(compare, "best_rate", lambda make, sizes, limit: 5e9)
+    monkeypatch.setattr(timing, "SETTLE_S", 0.0)
     monkeypatch.setattr(measure.environment.meta, "commit", lambda: "0123456789ab")
 
     def measured(*running, device="", **more):
