@@ -1,5 +1,7 @@
 """The feature networks and their losses against the stored arrays, at the tolerances of FACTS."""
 
+import copy
+
 import numpy as np
 import pytest
 import tolerances
@@ -42,23 +44,44 @@ def test_pyramid(global_golden, factor):
     assert found <= tolerances.VGG_PYRAMID
 
 
-def test_global_loss_and_gradient(global_golden):
-    network, golden = global_golden
-    real = image(golden, "image_real_u8").requires_grad_()
-    generated = image(golden, "image_generated_u8").requires_grad_()
-    terms = GlobalLoss(network)(generated, real)
+def global_loss(network, golden, dtype):
+    """The loss of the stored pictures in a type: its terms, their sum, and the gradient."""
+    network = copy.deepcopy(network)  # frozen weights are shared with other tests
+    real, generated = (
+        image(golden, f"image_{name}_u8").to(dtype).requires_grad_()
+        for name in ("real", "generated")
+    )
+    terms = GlobalLoss(network).to(dtype)(generated, real)
     total = 10 * terms.sum()
     total.backward()
+    assert real.grad is None
+    assert all(p.grad is None for p in network.parameters())
+    return terms, total, generated.grad[0, :, ::2, ::2]
+
+
+def test_global_loss_and_gradient(global_golden):
+    network, golden = global_golden
+    terms, total, gradient = global_loss(network, golden, torch.float64)
     errors = relative(terms, golden["loss_terms"]), relative(total, golden["loss_total"])
-    gradient = generated.grad[0, :, ::2, ::2]
     most = all_but_few(gradient, golden["grad_generated"])
     worst = error(gradient, golden["grad_generated"])
     print(f"terms, total {errors}; gradient {most}, {worst}")
     assert max(errors) <= tolerances.VGG_LOSSES
     assert most <= tolerances.VGG_GRADIENT
     assert worst <= tolerances.VGG_GRADIENT_KINKS
-    assert real.grad is None
-    assert all(p.grad is None for p in network.parameters())
+
+
+def test_global_loss_and_gradient_in_float32(global_golden):
+    # How PyTorch sums a convolution depends on the processor, and near a kink of the network (ReLU,
+    # maximum, absolute value) a sum decides which side's gradient it is: the norm is judged.
+    network, golden = global_golden
+    terms, total, gradient = global_loss(network, golden, torch.float32)
+    errors = relative(terms, golden["loss_terms"]), relative(total, golden["loss_total"])
+    difference = gradient.numpy() - golden["grad_generated"]
+    norm = np.linalg.norm(difference) / np.linalg.norm(golden["grad_generated"])
+    print(f"terms, total {errors}; gradient's norm {norm}")
+    assert max(errors) <= tolerances.VGG_LOSSES
+    assert norm <= tolerances.VGG_GRADIENT_NORM
 
 
 def test_vgg16_maps_and_the_loss_on_one_whole_box(shared):
