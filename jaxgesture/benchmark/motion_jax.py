@@ -193,7 +193,7 @@ def _guided_pass(config: MotionConfig) -> Callable[..., Array]:
         code, both = double((code, both))
 
         def branches(x_t, t, keep) -> Array:
-            return Denoiser(config).apply(params, x_t, t, code, **both, keep=keep, method="denoise")  # pyright: ignore
+            return Denoiser(config).apply(params, x_t, t, audio=code, **both, keep=keep)  # pyright: ignore
 
         return guided(branches, x_t, t, GUIDANCE)
 

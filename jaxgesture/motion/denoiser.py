@@ -183,19 +183,47 @@ class Denoiser(nn.Module):
         pooled = nn.silu(self.non_attn_cond_projection_1(pooled))
         return AudioCode(tokens, self.non_attn_cond_projection_3(pooled))
 
-    def denoise(
+    def _history_tokens(self, x, history, history_mask):
+        shape = (len(x), *self.null_history_embed.shape[1:])
+        null = jnp.broadcast_to(self.null_history_embed, shape)
+        if history is None:
+            return null.astype(x.dtype)
+        tokens = _residual(self.history_projection(history)) + self.history_embed
+        if history_mask is not None:
+            tokens = jnp.where(history_mask[:, None, None], tokens, null)
+        return tokens.astype(x.dtype)
+
+    def __call__(
         self,
         x_t: Float[Array, "b t d"],
         t: Int[Array, " b"],
-        code: AudioCode,
+        *,
+        audio: Float[Array, "b t a"] | AudioCode,
         source_feature: Float[Array, "b d"],
         history: Float[Array, "b h d"] | None = None,
         history_mask: Bool[Array, " b"] | None = None,
         keep: Bool[Array, " b"] | None = None,
         deterministic: bool = True,
     ) -> Float[Array, "b t d"]:
-        """As `__call__`, from audio that `encode_audio` has encoded."""
-        tokens, pooled = code
+        """Predicts the clean motion.
+
+        Args:
+          x_t: noised motion of whole segments.
+          t: diffusion step of each example, 0 to 999.
+          audio: normalised audio features, a row a frame, or what `encode_audio` made of them.
+          source_feature: motion feature of the source image.
+          history: motion before the segment; None uses the learned null history for all.
+          history_mask: False where an example uses the null history instead; None is all True.
+          keep: False where an example's audio is replaced by the learned null condition
+            (classifier-free guidance, arXiv 2207.12598); None is all True.
+          deterministic: no dropout; otherwise the random stream "dropout" is needed.
+
+        Returns:
+          The prediction of the clean motion, float32, not clipped.
+        """
+        if not isinstance(audio, AudioCode):
+            audio = self.encode_audio(audio, deterministic)
+        tokens, pooled = audio
         if keep is not None:
             tokens = jnp.where(keep[:, None, None], tokens, self.null_cond_embed)
             pooled = jnp.where(keep[:, None], pooled, self.null_cond_hidden.astype(pooled.dtype))
@@ -213,49 +241,6 @@ class Denoiser(nn.Module):
         positions = range(-past, x_t.shape[1])
         x = self.seqTransDecoder(x, memory, condition, positions, deterministic)
         return self.final_layer(x[:, past:])
-
-    def _history_tokens(self, x, history, history_mask):
-        shape = (len(x), *self.null_history_embed.shape[1:])
-        null = jnp.broadcast_to(self.null_history_embed, shape)
-        if history is None:
-            return null.astype(x.dtype)
-        tokens = _residual(self.history_projection(history)) + self.history_embed
-        if history_mask is not None:
-            tokens = jnp.where(history_mask[:, None, None], tokens, null)
-        return tokens.astype(x.dtype)
-
-    def __call__(
-        self,
-        x_t: Float[Array, "b t d"],
-        t: Int[Array, " b"],
-        *,
-        audio: Float[Array, "b t a"],
-        source_feature: Float[Array, "b d"],
-        history: Float[Array, "b h d"] | None = None,
-        history_mask: Bool[Array, " b"] | None = None,
-        keep: Bool[Array, " b"] | None = None,
-        deterministic: bool = True,
-    ) -> Float[Array, "b t d"]:
-        """Predicts the clean motion.
-
-        Args:
-          x_t: noised motion of whole segments.
-          t: diffusion step of each example, 0 to 999.
-          audio: normalised audio features, a row a frame.
-          source_feature: motion feature of the source image.
-          history: motion before the segment; None uses the learned null history for all.
-          history_mask: False where an example uses the null history instead; None is all True.
-          keep: False where an example's audio is replaced by the learned null condition
-            (classifier-free guidance, arXiv 2207.12598); None is all True.
-          deterministic: no dropout; otherwise the random stream "dropout" is needed.
-
-        Returns:
-          The prediction of the clean motion, float32, not clipped.
-        """
-        code = self.encode_audio(audio, deterministic)
-        return self.denoise(
-            x_t, t, code, source_feature, history, history_mask, keep, deterministic
-        )
 
 
 def _residual(x):

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Hashable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,16 @@ class SampleOptions:
         make_plan(self.sampler, self.steps, self.eta)
 
 
+class SampleKeywords(TypedDict, total=False):
+    """`SampleOptions` as keywords of a call; what is left out has the default."""
+
+    candidates: int
+    steps: int
+    sampler: str
+    eta: float
+    selection: str
+
+
 @functools.partial(jax.jit, static_argnames=("config", "options"))
 def sample_segment(
     config: MotionConfig,
@@ -110,7 +120,7 @@ def sample_segment(
         both["history_mask"] = double(repeat(~first))
 
     def branches(x_t, t, keep) -> Array:
-        return model.apply({"params": params}, x_t, t, code, **both, keep=keep, method="denoise")  # pyright: ignore
+        return model.apply({"params": params}, x_t, t, audio=code, **both, keep=keep)  # pyright: ignore
 
     # A candidate's noise depends on its number alone, not on how many there are.
     numbered = jax.vmap(jax.random.fold_in, (None, 0))

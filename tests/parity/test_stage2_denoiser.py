@@ -105,7 +105,7 @@ def test_jax(motion, golden, inputs):
         source = double(source)
 
         def branches(x_t, t, keep):
-            return model.apply(params, x_t, t, code, source, keep=keep, method="denoise")
+            return model.apply(params, x_t, t, audio=code, source_feature=source, keep=keep)
 
         def predict(x_t, t):
             return guided(branches, x_t, t, 2.0)
