@@ -1,5 +1,6 @@
 """Windows of poses: which clips are held out, what hangs on their names, what is told."""
 
+import shutil
 import warnings
 import zlib
 
@@ -83,13 +84,14 @@ def test_the_stride_is_that_of_the_windows(tmp_path, stride, count):
 
 def test_the_hash_is_of_names_and_numbers(tmp_path):
     first, second = names(False, 2)
-    hashes = []
-    for number, (name, seed) in enumerate([(first, 0), (first, 1), (second, 0), (first, 0)]):
-        write(tmp_path / str(number), name, seed=seed)
-        hashes.append(split(tmp_path / str(number)).sha256)
+    for folder, name, seed in (("a", first, 0), ("b", first, 1), ("d", first, 0)):
+        write(tmp_path / folder, name, seed=seed)
+    (tmp_path / "c").mkdir()
+    shutil.copy(tmp_path / f"a/{first}.landmarks.npz", tmp_path / f"c/{second}.landmarks.npz")
+    hashes = [split(tmp_path / folder).sha256 for folder in "abcd"]
     assert hashes[0] == hashes[3] and len(set(hashes)) == 3
     # How densely windows are cut is no part of the data.
-    assert split(tmp_path / "0", stride=3).sha256 == hashes[0]
+    assert split(tmp_path / "a", stride=3).sha256 == hashes[0]
 
 
 def test_folders_below_count_and_other_files_do_not(tmp_path):

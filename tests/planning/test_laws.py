@@ -139,6 +139,9 @@ def test_collectives_add_up_and_need_someone_to_talk_to(kind):
     hops = timing.HOP * (1 + 3)
     faster = timing.communication([one], (2, 4), 2e11)
     assert faster - hops == pytest.approx((single - hops) / 2)
+    # In a loop it goes that way at every turn.
+    looped = timing.communication([operation(opcode=kind, trips=3)], (2, 4), 1e11)
+    assert looped - single == pytest.approx(2 * hops)
 
 
 def test_efficiency_falls_with_the_chips_and_overlapping_never_hurts():
