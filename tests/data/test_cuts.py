@@ -77,8 +77,8 @@ def test_pieces_cover_everything_evenly(start, length, longest):
 
 def test_the_longest_clip():
     assert cuts.longest_clip(60.0, 25.0) == 1500
-    # 0.28 * 25 is a little below 7 in floating point.
-    assert cuts.longest_clip(0.28, 25.0) == 7 and cuts.longest_clip(0.04, 25.0) == 1
+    # 0.57 * 100 is a little below 57 in floating point.
+    assert cuts.longest_clip(0.57, 100.0) == 57 and cuts.longest_clip(0.04, 25.0) == 1
     for seconds, fps in ((0.03, 25), (np.nan, 25), (np.inf, 25), (60, np.nan), (-1, 25)):
         with pytest.raises(UserError, match="cannot be made; choose more seconds, such as 60"):
             cuts.longest_clip(seconds, fps)

@@ -1,5 +1,7 @@
 """What the presenter says: a score that grows at its end alone, and its envelope."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,18 @@ def test_the_envelope_peaks_at_the_level_of_each_syllable(seed):
         if start < 10.0:
             middle = (times > 0.5 * (end + start)) & (times < start - 0.05)
             assert loud[middle].max(initial=0) < 0.02
+
+
+def test_the_envelope_is_the_larger_of_its_syllables():
+    score = write_score(4, 3.0)
+    columns = ("onset", "duration", "level")
+    alone = [
+        scores.envelope(
+            dataclasses.replace(score, **{name: getattr(score, name)[[i]] for name in columns})
+        )
+        for i in range(len(score.onset))
+    ]
+    np.testing.assert_allclose(scores.envelope(score), np.max(alone, axis=0), atol=1e-12)
 
 
 @pytest.mark.parametrize("seconds", [np.inf, np.nan, -1.0])
