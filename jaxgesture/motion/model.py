@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,13 @@ from jaxgesture.core.types import Array, Float, Int, PyTree
 from jaxgesture.data.audio import AUDIO_SIZE, BASELINE
 from jaxgesture.motion.config import MotionConfig
 from jaxgesture.motion.denoiser import Denoiser, init_params
-from jaxgesture.motion.generate import SampleOptions, SegmentBatch, Speech, pad_audio
+from jaxgesture.motion.generate import (
+    SampleKeywords,
+    SampleOptions,
+    SegmentBatch,
+    Speech,
+    pad_audio,
+)
 from jaxgesture.motion.guidance import double, guided
 from jaxgesture.motion.normalisation import (
     NAMES,
@@ -94,15 +100,11 @@ class Motion:
         *,
         source_feature: Float[np.ndarray, " d"],
         seed: int = 0,
-        candidates: int = 5,
-        steps: int = 50,
         guidance: float = 2.0,
-        eta: float = 1.0,
-        sampler: str = "ddim",
-        selection: str = "last",
         frames: int | None = None,
         silence: Float[np.ndarray, " a"] | None = None,
         smooth_seams: bool = False,
+        **options: Unpack[SampleKeywords],
     ) -> Float[np.ndarray, "t d"]:
         """Writes motion features for speech of any length, a function of its arguments alone.
 
@@ -112,15 +114,14 @@ class Motion:
             (features of the speech followed by silence, and `frames`), or `pad_audio` makes them.
           source_feature: motion feature of the source image.
           seed: of all noise.
-          candidates: segments drawn at once, of which motion selection keeps one.
-          steps: sampling steps a segment, 1 to 1000.
           guidance: 0 ignores the audio, 1 follows it, above 1 exaggerates it.
-          eta: noise of the "ddim" sampler, 0 to 1.
-          sampler: "ddim", "ddpm" or "dpm++2m".
-          selection: velocities that are compared, "last" (published) or "first" (natural).
           frames: frames wanted, at most the rows given; by default all rows.
           silence: raw feature row that pads the last segment, see `pad_audio`.
           smooth_seams: replace the frames around each seam by a spline, as S2G-MDDiffusion does.
+          **options: candidates=5, the segments drawn at once, of which motion selection keeps one;
+            steps=50, the sampling steps a segment, 1 to 1000; sampler="ddim", "ddpm" or "dpm++2m";
+            eta=1.0, the noise of "ddim", 0 to 1; selection="last" (published) or "first"
+            (natural), the velocities that are compared.
 
         Returns:
           Motion features, one a frame, float32.
@@ -129,41 +130,11 @@ class Motion:
           UserError: sizes that do not fit the model, features that are not finite, or options
             out of range.
         """
-        segments = self.segments(
-            audio_features, source_feature=source_feature, seed=seed, candidates=candidates,
-            steps=steps, guidance=guidance, eta=eta, sampler=sampler, selection=selection,
-            frames=frames, silence=silence, smooth_seams=smooth_seams,
-        )  # fmt: skip
-        return np.concatenate(list(segments))
-
-    def segments(
-        self,
-        audio_features: Float[np.ndarray, "n a"],
-        *,
-        source_feature: Float[np.ndarray, " d"],
-        seed: int = 0,
-        candidates: int = 5,
-        steps: int = 50,
-        guidance: float = 2.0,
-        eta: float = 1.0,
-        sampler: str = "ddim",
-        selection: str = "last",
-        frames: int | None = None,
-        silence: Float[np.ndarray, " a"] | None = None,
-        smooth_seams: bool = False,
-    ) -> Iterator[Float[np.ndarray, "t d"]]:
-        """As `sample`, segment by segment as they are done; the last is cut to the length.
-
-        Arguments are checked at the call, before the first segment is asked for.
-        """
         speech = self.speech(
             audio_features, source_feature=source_feature, seed=seed, frames=frames, silence=silence
         )
-        batch = self.batch(
-            1, candidates=candidates, steps=steps, guidance=guidance, eta=eta, sampler=sampler,
-            selection=selection, smooth_seams=smooth_seams,
-        )  # fmt: skip
-        return batch.run(speech)
+        batch = self.batch(1, guidance=guidance, smooth_seams=smooth_seams, **options)
+        return np.concatenate(list(batch.run(speech)))
 
     def speech(
         self,
@@ -189,24 +160,20 @@ class Motion:
         self,
         rows: int,
         *,
-        candidates: int = 5,
-        steps: int = 50,
         guidance: float = 2.0,
-        eta: float = 1.0,
-        sampler: str = "ddim",
-        selection: str = "last",
         smooth_seams: bool = False,
+        **options: Unpack[SampleKeywords],
     ) -> SegmentBatch:
         """Several recordings at once, segment by segment: a batch to add a `speech` to.
 
-        Args and errors are those of `sample`; `rows` is how many recordings at once.
+        Args and errors are those of `sample`; `rows` is how many recordings at once. A batch of one
+        row can `run` a speech, which gives each segment when it is done.
         """
         if not abs(guidance) < 1e6:
             raise UserError(f"guidance is {guidance}; choose a small number, 2 is usual")
-        options = SampleOptions(candidates, steps, sampler, eta, selection)
         return SegmentBatch(
-            self.config, options, self.variables["params"], self.variables["stats"], rows=rows,
-            guidance=guidance, smooth_seams=smooth_seams,
+            self.config, SampleOptions(**options), self.variables["params"],
+            self.variables["stats"], rows=rows, guidance=guidance, smooth_seams=smooth_seams,
         )  # fmt: skip
 
     def denoise(
@@ -326,8 +293,7 @@ def load_motion(
     if isinstance(weights, Mapping):
         return _from_torch(weights, preset, "the state dict")
     folder = pathlib.Path(weights).expanduser()
-    named = folder.suffix.lower() in weight_files.SUFFIXES and not folder.is_dir()
-    if named or folder.is_file():
+    if weight_files.is_one(folder):
         return _from_torch(folder, preset, str(folder))
     if (folder / export.FILE).is_file():
         variables, description = export.load(folder, STAGE)
@@ -335,27 +301,23 @@ def load_motion(
         return Motion(config, variables, description["animation_sha256"], _features(description))
     network, meta = export.restore_trained(folder, DENOISER, STAGE)
     config = configuration.build(MotionConfig, meta["config"]["model"], name="model")
-    params = network.params if network.ema is None else network.ema
-    variables = {"params": params, "stats": {n: network.stats[n] for n in NAMES}}
+    stats = {name: network.stats[name] for name in NAMES}
+    variables = {"params": network.eval_params, "stats": stats}
     return Motion(config, variables, meta["weights_sha256"], _features(meta))
 
 
 def _from_torch(
     weights: pathlib.Path | Mapping[str, Any], preset: str | MotionConfig, source: str
 ) -> Motion:
-    if isinstance(preset, str):
-        if preset not in PRESETS:
-            hint = configuration.nearest(preset, PRESETS)
-            raise UserError(f"no preset {preset!r} of the motion model; {hint}")
-        preset = PRESETS[preset]
+    sizes = configuration.choose(preset, PRESETS, "motion model")
     is_file = isinstance(weights, pathlib.Path)
     arrays = released.read(weights) if is_file else released.state_dict_of(weights, source)
-    params = jax.eval_shape(functools.partial(init_params, preset), jax.random.key(0))
-    identity = identity_statistics(preset)
+    params = jax.eval_shape(functools.partial(init_params, sizes), jax.random.key(0))
+    identity = identity_statistics(sizes)
     found = released.from_torch(arrays, {"params": params, "stats": identity}, source)
     variables = jax.tree.map(jnp.asarray, {"stats": identity, **found})
-    plain = preset.audio_size == AUDIO_SIZE
-    return Motion(preset, variables, features=BASELINE if plain else f"wavlm-{preset.audio_size}")
+    plain = sizes.audio_size == AUDIO_SIZE
+    return Motion(sizes, variables, features=BASELINE if plain else f"wavlm-{sizes.audio_size}")
 
 
 def _features(description: Mapping[str, Any]) -> str:

@@ -71,10 +71,11 @@ def test_later_audio_does_not_change_earlier_segments(motion, source):
 
 
 def test_segments_stream_what_sample_joins(motion, source):
-    arguments = {"source_feature": source, **OPTIONS}
-    parts = list(motion.segments(audio(170), **arguments))
+    speech = motion.speech(audio(170), source_feature=source)
+    parts = list(motion.batch(1, **OPTIONS).run(speech))
     assert [len(part) for part in parts] == [80, 80, 10]
-    np.testing.assert_array_equal(np.concatenate(parts), motion.sample(audio(170), **arguments))
+    whole = motion.sample(audio(170), source_feature=source, **OPTIONS)
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_history_reaches_the_next_segment(motion, source):
@@ -142,7 +143,8 @@ def test_smoothed_seams_are_rotations_and_nothing_else_changes(source, represent
                                    atol=1e-5)  # fmt: skip
     np.testing.assert_allclose(smooth[~touched], plain[~touched], atol=1e-5)
     assert np.abs(smooth - plain).max() > 1e-3
-    parts = list(model.segments(audio(200), **options, smooth_seams=True))
+    speech = model.speech(audio(200), source_feature=source)
+    parts = list(model.batch(1, **OPTIONS, smooth_seams=True).run(speech))
     assert [len(part) for part in parts] == [72, 80, 48]
 
 
@@ -268,7 +270,7 @@ def test_saved_folder_gives_the_same_motion(motion, source, tmp_path):
 def test_bad_arguments(motion, source, change, message):
     arguments = {"audio_features": audio(10), "source_feature": source, **change}
     with pytest.raises(UserError, match=message):
-        motion.segments(**arguments)
+        motion.sample(**arguments)
 
 
 def test_bad_weights(tmp_path):
