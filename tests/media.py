@@ -1,4 +1,4 @@
-"""Small media files for the tests, made with PyAV."""
+"""Small media files for the tests, made with PyAV, and sounds to find again in them."""
 
 import struct
 from fractions import Fraction
@@ -11,6 +11,22 @@ import numpy as np
 def number_frame(index: int, width: int, height: int) -> np.ndarray:
     """A flat grey picture whose level tells its number: 30 + 4 * index."""
     return np.full((height, width, 3), 30 + 4 * index, np.uint8)
+
+
+def noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
+    """Smooth noise, (n, channels): it survives lossy codecs and has one clear correlation peak."""
+    raw = np.random.default_rng(0).standard_normal((round(seconds * rate), channels))
+    kernel = np.hanning(12) / np.hanning(12).sum()
+    smooth = np.stack([np.convolve(raw[:, c], kernel, "same") for c in range(channels)], axis=-1)
+    return (0.5 * smooth / np.abs(smooth).max()).astype(np.float32)
+
+
+def delay(heard: np.ndarray, original: np.ndarray) -> int:
+    """Samples by which `heard` comes later than `original`."""
+    length = len(heard) + len(original)
+    spectrum = np.fft.rfft(heard, length) * np.conj(np.fft.rfft(original, length))
+    peak = int(np.argmax(np.fft.irfft(spectrum, length)))
+    return peak if peak < length // 2 else peak - length
 
 
 def make_video(

@@ -6,26 +6,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from media import make_video, number_frame
+from media import delay, make_video, noise, number_frame
 
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.data.sound import audio_blocks, read_audio
-
-
-def noise(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
-    """Smooth noise, (n, channels): it survives lossy codecs and has one clear correlation peak."""
-    raw = np.random.default_rng(0).standard_normal((round(seconds * rate), channels))
-    kernel = np.hanning(12) / np.hanning(12).sum()
-    smooth = np.stack([np.convolve(raw[:, c], kernel, "same") for c in range(channels)], axis=-1)
-    return (0.5 * smooth / np.abs(smooth).max()).astype(np.float32)
-
-
-def delay(heard: np.ndarray, original: np.ndarray) -> int:
-    """Samples by which `heard` comes later than `original`."""
-    length = len(heard) + len(original)
-    spectrum = np.fft.rfft(heard, length) * np.conj(np.fft.rfft(original, length))
-    peak = int(np.argmax(np.fft.irfft(spectrum, length)))
-    return peak if peak < length // 2 else peak - length
 
 
 def encode(path, samples, rate, codec, layout="mono", format="fltp"):
