@@ -1,5 +1,6 @@
 """Commands run in this process, and what they print."""
 
+import functools
 import warnings
 
 import pytest
@@ -15,7 +16,7 @@ def quiet(monkeypatch):
 
 
 @pytest.fixture
-def command(capsys):
+def call(capsys):
     """Runs a command line; returns its status and what it printed on both streams."""
 
     def run(*arguments):
@@ -27,13 +28,26 @@ def command(capsys):
 
 
 @pytest.fixture
-def refused(command):
+def fails(call):
     """Runs a command line that fails; returns the message."""
 
     def run(*arguments):
-        status, out, err = command(*arguments)
+        status, out, err = call(*arguments)
         errors = [line for line in err.splitlines() if line.startswith("jaxgesture: error: ")]
         assert (status, out, len(errors)) == (1, "", 1), err
+        assert err.splitlines()[-1] == errors[0] and "Traceback" not in err, err
         return errors[0].removeprefix("jaxgesture: error: ")
 
     return run
+
+
+@pytest.fixture
+def run(call, request):
+    """As `call`, of the module's own COMMAND."""
+    return functools.partial(call, *request.module.COMMAND)
+
+
+@pytest.fixture
+def refuses(fails, request):
+    """As `fails`, of the module's own COMMAND."""
+    return functools.partial(fails, *request.module.COMMAND)

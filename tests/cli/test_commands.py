@@ -14,28 +14,6 @@ from jaxgesture.data.datasets import FrameDataset
 STAGE1 = f"--config={calling.ROOT}/configs/stage1.py:debug"
 
 
-@pytest.fixture
-def call(command):
-    """Runs a command line; returns its status and what it printed on both streams."""
-    return command
-
-
-@pytest.fixture
-def fails(call):
-    """Runs a command line that fails; returns the message."""
-
-    def run(*arguments):
-        status, out, err = call(*arguments)
-        lines = [line for line in err.splitlines() if line.startswith("jaxgesture:")]
-        assert (status, out) == (1, ""), err
-        assert len(lines) == 1 and err.splitlines()[-1] == lines[0], err
-        assert lines[0].startswith("jaxgesture: error: ")
-        assert "Traceback" not in err
-        return lines[0].removeprefix("jaxgesture: error: ")
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A folder with files of each kind, good and bad."""
@@ -278,6 +256,22 @@ def test_prepare_into_another_dataset(call, fails, files, tmp_path):
     assert "file" in fails("prepare", "presenter", f"--out={tmp_path / 'file'}", "--size=32")
 
 
+@pytest.fixture
+def generate_fails(fails, files, tmp_path):
+    """Runs `generate` where it fails and writes nothing; returns the message."""
+
+    def run(image, audio, animation, motion):
+        out = tmp_path / "v.mp4"
+        text = fails(
+            "generate", f"--image={files / image}", f"--audio={files / audio}",
+            f"--animation={animation}", f"--motion={motion}", f"--out={out}",
+        )  # fmt: skip
+        assert not out.exists()
+        return text
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("image", "audio", "message"),
     [
@@ -287,13 +281,8 @@ def test_prepare_into_another_dataset(call, fails, files, tmp_path):
         ("me.png", "speech.wav", "no folder"),
     ],
 )
-def test_generate_without_its_input(fails, files, tmp_path, image, audio, message):
-    text = fails(
-        "generate", f"--image={files / image}", f"--audio={files / audio}",
-        f"--animation={tmp_path / 'a'}", f"--motion={tmp_path / 'm'}",
-        f"--out={tmp_path / 'v.mp4'}",
-    )  # fmt: skip
-    assert message in text and not (tmp_path / "v.mp4").exists()
+def test_generate_without_its_input(generate_fails, tmp_path, image, audio, message):
+    assert message in generate_fails(image, audio, tmp_path / "a", tmp_path / "m")
 
 
 @pytest.fixture(scope="module")
@@ -319,15 +308,8 @@ def models(tmp_path_factory):
         ("me.png", "speech.wav", "animation", "holds a model of 'animation'; give one of 'motion'"),
     ],
 )
-def test_generate_with_input_of_another_kind(
-    fails, files, models, tmp_path, image, audio, motion, message
-):
-    text = fails(
-        "generate", f"--image={files / image}", f"--audio={files / audio}",
-        f"--animation={models / 'animation'}", f"--motion={models / motion}",
-        f"--out={tmp_path / 'v.mp4'}",
-    )  # fmt: skip
-    assert message in text and not (tmp_path / "v.mp4").exists()
+def test_generate_with_input_of_another_kind(generate_fails, models, image, audio, motion, message):
+    assert message in generate_fails(image, audio, models / "animation", models / motion)
 
 
 def test_extract_without_its_input(fails, models, tmp_path):

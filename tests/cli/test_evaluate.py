@@ -1,7 +1,6 @@
 """`jaxgesture evaluate animation`: the table of real models on a made-up dataset."""
 
 import dataclasses
-import functools
 import json
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxgesture.data.datasets import ClipData, write_frames
 from jaxgesture.evaluation import comparison
 from jaxgesture.evaluation.reconstruction import mean_scores
 
+COMMAND = ("evaluate", "animation")
 REGIONS = ("hand", "lips", "full")
 
 
@@ -41,18 +41,6 @@ def models(tmp_path_factory):
     for name, animation in animations.items():
         animation.save(folder / name)
     return folder, animations
-
-
-@pytest.fixture
-def run(command):
-    """Runs the command; returns its status and what it printed on both streams."""
-    return functools.partial(command, "evaluate", "animation")
-
-
-@pytest.fixture
-def refuses(refused):
-    """Runs the command where it fails; returns the message."""
-    return functools.partial(refused, "evaluate", "animation")
 
 
 def test_the_table_of_two_models(run, dataset, models, tmp_path):

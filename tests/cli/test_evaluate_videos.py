@@ -1,6 +1,5 @@
 """`jaxgesture evaluate` of folders of videos, of a model's own videos, and of the metrics."""
 
-import functools
 import json
 import shutil
 
@@ -8,17 +7,7 @@ import numpy as np
 import pytest
 from evaluation import videos
 
-
-@pytest.fixture
-def run(command):
-    """Runs the command; returns its status and what it printed on both streams."""
-    return functools.partial(command, "evaluate")
-
-
-@pytest.fixture
-def refuses(refused):
-    """Runs the command where it fails; returns the message."""
-    return functools.partial(refused, "evaluate")
+COMMAND = ("evaluate",)
 
 
 @pytest.fixture(scope="module")

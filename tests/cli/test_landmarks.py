@@ -1,26 +1,21 @@
 """The command landmarks: its summary, and what must be given."""
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
+from cli import calling
 from media import make_video
 
-from jaxgesture.cli import flags, landmarks
+from jaxgesture.cli import landmarks
 from jaxgesture.core.errors import UserError
 from jaxgesture.data import holistic
 
 
 @pytest.fixture
 def run():
-    def call(*arguments):
-        landmarks.FLAGS.unparse_flags()
-        for name in landmarks.FLAGS:
-            landmarks.FLAGS[name].unparse()
-        assert flags.parse(landmarks, ["landmarks", *arguments])
-        landmarks.run()
-
-    return call
+    return functools.partial(calling.run, landmarks)
 
 
 class Nobody:

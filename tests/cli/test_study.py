@@ -1,28 +1,16 @@
 """`jaxgesture study`: its help, a study from videos to a table, and what is said when it fails."""
 
-import functools
 import json
 
 import numpy as np
 import pytest
 from study import material
 
+COMMAND = ("study",)
 MEANS = {
     system: dict.fromkeys(material.QUESTIONS, mean)
     for system, mean in {"ours": 3.4, "other": 2.5, "truth": 4.4}.items()
 }
-
-
-@pytest.fixture
-def run(command):
-    """Runs the command; returns its status and what it printed on both streams."""
-    return functools.partial(command, "study")
-
-
-@pytest.fixture
-def refuses(refused):
-    """Runs the command where it fails; returns the message."""
-    return functools.partial(refused, "study")
 
 
 @pytest.fixture(scope="module")
