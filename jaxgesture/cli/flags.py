@@ -215,7 +215,7 @@ def write_outputs(texts: Mapping[pathlib.Path, str]) -> None:
     for file, text in texts.items():
         temporary = file.with_name(f".{file.name}.tmp")
         try:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
             temporary.replace(file)
         except OSError as error:
             failed.append(f"{file} ({error.strerror})")

@@ -73,7 +73,7 @@ def read_key(path: pathlib.Path) -> Key:
       UserError: if it is missing or is no key.
     """
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         return Key(
             study=str(found["study"]),
             title=str(found["title"]),

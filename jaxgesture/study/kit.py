@@ -210,12 +210,12 @@ def page(study: Mapping[str, Any]) -> str:
     """The page as one file: style, program and study are put into page.html."""
     folder = pathlib.Path(__file__).parent
     parts = {
-        "/*STYLE*/": (folder / "page.css").read_text(),
-        "/*PROGRAM*/": (folder / "page.js").read_text(),
+        "/*STYLE*/": (folder / "page.css").read_text(encoding="utf-8"),
+        "/*PROGRAM*/": (folder / "page.js").read_text(encoding="utf-8"),
         # "</script>" in a title would end the script.
         "/*STUDY*/": json.dumps(study).replace("<", "\\u003c"),
     }
-    text = (folder / "page.html").read_text()
+    text = (folder / "page.html").read_text(encoding="utf-8")
     # At once, so that what is put in is not searched.
     return re.sub(r"/\*(STYLE|PROGRAM|STUDY)\*/", lambda mark: parts[mark[0]], text)
 
@@ -233,9 +233,12 @@ def _write(
         # In the order of tokens and without their own times, which would tell the systems apart.
         for token, path in sorted(files.items()):
             shutil.copyfile(path, part / "page" / public["videos"][token])
-        (part / "page" / "index.html").write_text(page(public))
-        (part / "page" / "study.json").write_text(strict_json.dumps(public))
-        (part / "key.json").write_text(strict_json.dumps(key))
+        for file, text in (
+            ("page/index.html", page(public)),
+            ("page/study.json", strict_json.dumps(public)),
+            ("key.json", strict_json.dumps(key)),
+        ):
+            (part / file).write_text(text, encoding="utf-8")
         part.replace(out)
     except OSError as error:
         raise UserError(
