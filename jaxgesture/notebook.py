@@ -39,6 +39,8 @@ def start(*, preallocate: bool = True) -> None:
 
     warnings.showwarning = cli.show_warning
     warnings.simplefilter("always", DataWarning)
+    # Bars are text; nothing misses the widgets.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     cli.use_compilation_cache()
     devices = jax.devices()
     print(
