@@ -5,7 +5,7 @@ import wave
 
 import numpy as np
 import pytest
-from generation.models import make_animation, make_motion
+from generation.models import save_models
 
 from jaxgesture.benchmark import end_to_end
 from jaxgesture.core.errors import UserError
@@ -17,9 +17,7 @@ from jaxgesture.motion.model import load_motion
 def folders(tmp_path_factory):
     """Both models, saved."""
     folder = tmp_path_factory.mktemp("models")
-    animation = make_animation()
-    animation.save(folder / "animation")
-    make_motion(animation.sha256).save(folder / "motion")
+    save_models(folder)
     return str(folder / "animation"), str(folder / "motion")
 
 

@@ -287,12 +287,10 @@ def test_generate_without_its_input(generate_fails, tmp_path, image, audio, mess
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    from generation.models import make_animation, make_motion
+    from generation.models import make_motion, save_models
 
     folder = tmp_path_factory.mktemp("models")
-    animation = make_animation()
-    animation.save(folder / "animation")
-    make_motion(animation.sha256).save(folder / "motion")
+    save_models(folder)
     make_motion("0" * 64).save(folder / "stranger")
     return folder
 

@@ -1,5 +1,7 @@
 """Both models at their smallest, with weights nobody trained."""
 
+import pathlib
+
 import numpy as np
 from animation.weights import TINY, numpy_variables
 from motion.weights import numpy_params
@@ -23,3 +25,10 @@ def make_animation(seed: int = 0) -> Animation:
 def make_motion(animation_sha256: str, config: MotionConfig = CONFIG) -> Motion:
     statistics = make_statistics(config, audio_mean=np.zeros(35), audio_std=np.full(35, 3.0))
     return Motion(config, {"params": numpy_params(config), "stats": statistics}, animation_sha256)
+
+
+def save_models(folder: pathlib.Path) -> None:
+    """Writes both, into FOLDER/animation and FOLDER/motion."""
+    animation = make_animation()
+    animation.save(folder / "animation")
+    make_motion(animation.sha256).save(folder / "motion")
