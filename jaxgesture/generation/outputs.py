@@ -9,15 +9,14 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxgesture.core.errors import UserError
 from jaxgesture.generation import provenance
-from jaxgesture.generation.target import Target
+from jaxgesture.generation.target import Target, Unfinished
 from jaxgesture.generation.writer import VideoWriter
 
 FPS = 25
@@ -32,11 +31,8 @@ _PICTURE = "{:06d}.png"
 _PICTURES = re.compile(r"\d{6}\.png")
 
 
-class Output(abc.ABC):
-    """A result that is written piece by piece.
-
-    Used as a context manager: leaving the block completes it; leaving it by an exception removes
-    what was written.
+class Output(Unfinished):
+    """What is written of a speech, piece by piece.
 
     Attributes:
       drawn: it is made of frames; else of motion features.
@@ -47,28 +43,6 @@ class Output(abc.ABC):
     @abc.abstractmethod
     def write(self, rows: np.ndarray) -> None:
         """Appends frames or motion features."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Completes the result and gives it its name."""
-
-    @abc.abstractmethod
-    def abort(self) -> None:
-        """Removes what was written so far."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
 
 
 class Video(Output):

@@ -1,5 +1,6 @@
 """Where a result goes: a hidden file or folder beside it first, its own name when it is whole."""
 
+import abc
 import contextlib
 import os
 import pathlib
@@ -7,10 +8,42 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
 
 from jaxgesture.core.errors import UserError
 
 _DIGITS = 8
+
+
+class Unfinished(abc.ABC):
+    """A result that is written piece by piece.
+
+    Used as a context manager: leaving the block completes it; leaving it by an exception removes
+    what was written.
+    """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Completes the result and gives it its name."""
+
+    @abc.abstractmethod
+    def abort(self) -> None:
+        """Removes what was written so far."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
 
 
 class Target:

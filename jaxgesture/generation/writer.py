@@ -10,8 +10,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -19,7 +18,7 @@ from jaxtyping import Float, UInt8
 from jaxgesture.core.errors import UserError
 from jaxgesture.data.sound import audio_blocks, replace_not_finite
 from jaxgesture.generation import provenance
-from jaxgesture.generation.target import Target
+from jaxgesture.generation.target import Target, Unfinished
 
 Audio = tuple[Float[np.ndarray, "n"], int] | str | os.PathLike[str]
 
@@ -103,7 +102,7 @@ def _target(path: str | os.PathLike[str], audio: Audio | None) -> Target:
     return target
 
 
-class VideoWriter:
+class VideoWriter(Unfinished):
     """Writes frames, and the sound that goes with them, to an MP4 or WebM file.
 
     Used as a context manager: leaving the block completes the file and gives it its name; leaving
@@ -196,20 +195,6 @@ class VideoWriter:
             bits = min(most, 6 * target * (2 if self._layout == "stereo" else 1))
             self._audio = self._container.add_stream(sound, rate=target, layout=self._layout)
             self._audio.bit_rate = bits
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
 
     def write(self, frames: UInt8[np.ndarray, "b h w 3"] | UInt8[np.ndarray, "h w 3"]) -> None:
         """Appends one frame or a batch of them, RGB."""

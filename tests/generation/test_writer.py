@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from media import delay, noise
 
 from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.data.sound import read_audio, resample
@@ -15,18 +16,8 @@ from jaxgesture.generation.outputs import FrameFolder
 from jaxgesture.generation.writer import VideoWriter
 
 
-def noise(seconds: float, rate: int) -> np.ndarray:
-    raw = np.random.default_rng(0).standard_normal(round(seconds * rate))
-    smooth = np.convolve(raw, np.hanning(12), "same")
-    return (0.5 * smooth / np.abs(smooth).max()).astype(np.float32)
-
-
-def delay(heard: np.ndarray, original: np.ndarray) -> int:
-    """Samples by which `heard` comes later than `original`."""
-    length = len(heard) + len(original)
-    spectrum = np.fft.rfft(heard, length) * np.conj(np.fft.rfft(original, length))
-    peak = int(np.argmax(np.fft.irfft(spectrum, length)))
-    return peak if peak < length // 2 else peak - length
+def mono(seconds: float, rate: int) -> np.ndarray:
+    return noise(seconds, rate)[:, 0]
 
 
 def flashes(count: int, height: int = 32, width: int = 32) -> np.ndarray:
@@ -81,7 +72,7 @@ def test_pictures_survive(shared, tmp_path):
     [(16000, 100, 4.0), (44100, 100, 3.99), (48000, 50, 4.0), (12800, 76, 3.01), (8000, 50, 2.0)],
 )
 def test_sound_starts_with_the_first_frame(tmp_path, rate, frames, seconds):
-    samples = noise(seconds, rate)
+    samples = mono(seconds, rate)
     path = write(tmp_path / "a.mp4", flashes(frames), audio=(samples, rate))
     got, got_rate = read_audio(path)
     assert len(got) / got_rate == pytest.approx(seconds, abs=2e-3)
@@ -100,7 +91,7 @@ def test_sound_starts_with_the_first_frame(tmp_path, rate, frames, seconds):
 
 
 def test_sound_from_a_file_keeps_its_channels(tmp_path):
-    samples = np.stack([noise(2.0, 44100), -noise(2.0, 44100)], axis=-1)
+    samples = np.stack([mono(2.0, 44100), -mono(2.0, 44100)], axis=-1)
     soundfile.write(tmp_path / "a.wav", samples, 44100)
     path = write(tmp_path / "a.mp4", flashes(50), audio=tmp_path / "a.wav")
     with av.open(str(path)) as container:
@@ -113,7 +104,7 @@ def test_sound_from_a_file_keeps_its_channels(tmp_path):
 
 
 def test_six_channels_are_mixed(tmp_path):
-    samples = np.repeat(noise(1.0, 48000)[:, np.newaxis], 6, axis=1)
+    samples = np.repeat(mono(1.0, 48000)[:, np.newaxis], 6, axis=1)
     path = write(tmp_path / "a.mp4", flashes(25), audio=(samples, 48000))
     got, _ = read_audio(path)
     assert np.corrcoef(got, samples[:, 0])[0, 1] > 0.9
@@ -143,7 +134,7 @@ def test_single_frames_and_batches_are_the_same(tmp_path):
 
 def test_the_name_appears_only_when_complete(tmp_path):
     path = tmp_path / "new" / "folder" / "a.mp4"
-    writer = VideoWriter(path, 32, audio=(noise(2, 16000), 16000))
+    writer = VideoWriter(path, 32, audio=(mono(2, 16000), 16000))
     writer.write(flashes(20))
     assert not path.exists()
     writer.close()
@@ -157,7 +148,7 @@ def test_the_name_appears_only_when_complete(tmp_path):
 def test_an_exception_leaves_nothing(tmp_path, error):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"older")
-    with pytest.raises(error), VideoWriter(path, 32, audio=(noise(2, 16000), 16000)) as writer:
+    with pytest.raises(error), VideoWriter(path, 32, audio=(mono(2, 16000), 16000)) as writer:
         writer.write(flashes(30))
         raise error
     assert os.listdir(tmp_path) == ["a.mp4"] and path.read_bytes() == b"older"
@@ -230,12 +221,12 @@ def test_wrong_paths_and_sound(tmp_path):
     assert "int16" in error_of(good, audio=(np.zeros(10, np.int16), 16000))
     assert "rate" in error_of(good, audio=(np.zeros(10, np.float32), 0))
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.mp4"]
-    write(good, flashes(30), audio=(noise(1, 16000), 16000))
+    write(good, flashes(30), audio=(mono(1, 16000), 16000))
     assert "is also the audio file" in error_of(good, audio=good)
 
 
 def test_samples_that_are_not_numbers(tmp_path):
-    samples = noise(1, 16000)
+    samples = mono(1, 16000)
     samples[5] = np.nan
     with pytest.warns(DataWarning, match="1 audio samples"):
         write(tmp_path / "a.mp4", flashes(25), audio=(samples, 16000))
