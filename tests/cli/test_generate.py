@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shlex
 import shutil
-import warnings
 
 import av
 import numpy as np
@@ -20,22 +19,12 @@ from jaxgesture.generation.watermark import Watermark
 SIZE = 64
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    """The commands set how warnings are shown; that must not outlive a test."""
-    with warnings.catch_warnings():
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-        yield
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    from generation.models import make_animation, make_motion
+    from generation.models import save_models
 
     folder = tmp_path_factory.mktemp("files")
-    animation = make_animation()
-    animation.save(folder / "animation")
-    make_motion(animation.sha256).save(folder / "motion")
+    save_models(folder)
     rng = np.random.default_rng(0)
     (folder / "sounds").mkdir()
     for name, seconds in (("a", 1.0), ("b", 1.8), ("c", 0.4)):

@@ -1,10 +1,13 @@
 """The command inspect: its dataset, its folder of pictures, what it prints."""
 
+import functools
+
 import numpy as np
 import pytest
+from cli import calling
 
 from jaxgesture import __version__
-from jaxgesture.cli import flags, inspect
+from jaxgesture.cli import inspect
 from jaxgesture.core.errors import UserError
 from jaxgesture.data.datasets import ClipData, write_frames
 from jaxgesture.generation.provenance import DIGITAL_SOURCE_TYPE, describe
@@ -13,14 +16,7 @@ from jaxgesture.generation.writer import VideoWriter
 
 @pytest.fixture
 def run():
-    def call(*arguments):
-        inspect.FLAGS.unparse_flags()
-        for name in inspect.FLAGS:
-            inspect.FLAGS[name].unparse()
-        assert flags.parse(inspect, ["inspect", *arguments])
-        inspect.run()
-
-    return call
+    return functools.partial(calling.run, inspect)
 
 
 def test_table_and_pictures(tmp_path, run, capsys, monkeypatch):
