@@ -159,30 +159,24 @@ def load_animation(
     if isinstance(weights, Mapping):
         return _from_torch(weights, preset, "the state dict")
     path = pathlib.Path(weights).expanduser()
-    named = path.suffix.lower() in weight_files.SUFFIXES and not path.is_dir()
-    if named or path.is_file():
+    if weight_files.is_one(path):
         return _from_torch(path, preset, str(path))
     if (path / export.FILE).is_file():
         variables, description = export.load(path, STAGE)
         sizes = configuration.build(AnimationConfig, description["model"], name="model")
         return Animation(sizes, variables, description.get("counters", {}))
     network, meta = export.restore_trained(path, "generator", STAGE)
-    params = network.params if network.ema is None else network.ema
     config = configuration.build(AnimationConfig, meta["config"]["model"], name="model")
-    return Animation(config, {"params": params, "batch_stats": network.stats})
+    return Animation(config, {"params": network.eval_params, "batch_stats": network.stats})
 
 
 def _from_torch(
     weights: pathlib.Path | Mapping[str, Any], preset: str | AnimationConfig, source: str
 ) -> Animation:
-    if isinstance(preset, str):
-        if preset not in PRESETS:
-            hint = configuration.nearest(preset, PRESETS)
-            raise UserError(f"no preset {preset!r} of the base model; {hint}")
-        preset = PRESETS[preset]
+    sizes = configuration.choose(preset, PRESETS, "base model")
     is_file = isinstance(weights, pathlib.Path)
     state_dict = weight_files.read(weights) if is_file else weight_files.plain(weights, source)
-    image = jax.ShapeDtypeStruct((1, preset.size, preset.size, 3), jnp.float32)
-    template = jax.eval_shape(AnimationNetwork(preset).init, jax.random.key(0), image, image)
+    image = jax.ShapeDtypeStruct((1, sizes.size, sizes.size, 3), jnp.float32)
+    template = jax.eval_shape(AnimationNetwork(sizes).init, jax.random.key(0), image, image)
     variables, counters = released.from_torch(state_dict, template, source)
-    return Animation(preset, jax.tree.map(jnp.asarray, variables), counters)
+    return Animation(sizes, jax.tree.map(jnp.asarray, variables), counters)
