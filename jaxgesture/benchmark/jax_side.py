@@ -13,18 +13,8 @@ import numpy as np
 from jaxgesture.animation import model
 from jaxgesture.animation.config import AnimationConfig
 from jaxgesture.animation.step import make_step
-from jaxgesture.benchmark.cases import (
-    ANIMATE,
-    DRIVING_SEED,
-    ENCODE,
-    EXTRACT,
-    NOT_COMPARED,
-    SOURCE_SEED,
-    TRAIN,
-    Case,
-    images,
-    training_batch,
-)
+from jaxgesture.benchmark import cases
+from jaxgesture.benchmark.cases import TRAIN, Case
 from jaxgesture.benchmark.program import Program
 from jaxgesture.benchmark.subject import Subject
 from jaxgesture.core import tree
@@ -102,20 +92,20 @@ class JaxSide(JaxBase):
     def _inference(self, case: Case, variables: PyTree) -> tuple[Any, tuple[Any, ...]]:
         """The compiled function of the package, and its arguments behind the variables."""
         sizes = self._sizes(case.precision)
-        if case.task == ENCODE:
-            return model.encode_source, (images(case.batch, sizes.size, SOURCE_SEED),)
-        driving = images(case.batch, sizes.size, DRIVING_SEED)
-        if case.task == EXTRACT:
+        if case.task == cases.ENCODE:
+            return model.encode_source, (cases.images(case.batch, sizes.size, cases.SOURCE_SEED),)
+        driving = cases.images(case.batch, sizes.size, cases.DRIVING_SEED)
+        if case.task == cases.EXTRACT:
             return model.extract_motion, (driving,)
-        assert case.task == ANIMATE
-        source = jnp.asarray(images(1, sizes.size, SOURCE_SEED))
+        assert case.task == cases.ANIMATE
+        source = jnp.asarray(cases.images(1, sizes.size, cases.SOURCE_SEED))
         code = model.encode_source(sizes, variables, source)
         return model.animate, (code, model.extract_motion(sizes, variables, jnp.asarray(driving)))
 
     def _train_step(self, case: Case) -> Program:
         training = self.subject.training_in(self._sizes(case.precision).dtype)
         batch = jax.device_put(
-            training_batch(case.batch, training.model.size, training.loss.looks_closer)
+            cases.training_batch(case.batch, training.model.size, training.loss.looks_closer)
         )
         frozen = jax.device_put(self.subject.frozen)
         key = jax.random.key(0)
@@ -183,5 +173,5 @@ def named(task: str, output: Any) -> NumpyBatch:
     return {
         name: np.asarray(leaf, np.float32)
         for name, leaf in leaves.items()
-        if not name.startswith(NOT_COMPARED)
+        if not name.startswith(cases.NOT_COMPARED)
     }

@@ -19,18 +19,8 @@ from torch import Tensor, nn
 
 from jaxgesture.animation.losses import GLOBAL, LOCAL, LOCAL_PARTS
 from jaxgesture.animation.step import DISCRIMINATOR
-from jaxgesture.benchmark.cases import (
-    ANIMATE,
-    DRIVING_SEED,
-    ENCODE,
-    EXTRACT,
-    NOT_COMPARED,
-    SOURCE_SEED,
-    TRAIN,
-    Case,
-    images,
-    training_batch,
-)
+from jaxgesture.benchmark import cases
+from jaxgesture.benchmark.cases import TRAIN, Case
 from jaxgesture.benchmark.program import Program
 from jaxgesture.benchmark.subject import Subject
 from jaxgesture.core import tree
@@ -199,7 +189,7 @@ class TorchSide(TorchBase):
 
     def _images(self, count: int, seed: int) -> Tensor:
         size = self.subject.training.model.size
-        return self._channels_first(images(count, size, seed))
+        return self._channels_first(cases.images(count, size, seed))
 
     def _channels_first(self, array: np.ndarray) -> Tensor:
         return self._tensor(array).permute(0, 3, 1, 2).contiguous(memory_format=self._layout)
@@ -215,18 +205,18 @@ class TorchSide(TorchBase):
 
     def _inference(self, case: Case) -> Callable[[], Any]:
         network = self._network().eval()
-        if case.task == ENCODE:
+        if case.task == cases.ENCODE:
             function = network.encode_source
-            arguments: tuple[Any, ...] = (self._images(case.batch, SOURCE_SEED),)
+            arguments: tuple[Any, ...] = (self._images(case.batch, cases.SOURCE_SEED),)
         else:
-            driving = self._images(case.batch, DRIVING_SEED)
-            if case.task == EXTRACT:
+            driving = self._images(case.batch, cases.DRIVING_SEED)
+            if case.task == cases.EXTRACT:
                 function, arguments = network.extract_motion, (driving,)
             else:
-                assert case.task == ANIMATE
+                assert case.task == cases.ANIMATE
                 self._choose_products(case.precision)
                 with self._inferring(case.precision):
-                    source = network.encode_source(self._images(1, SOURCE_SEED))
+                    source = network.encode_source(self._images(1, cases.SOURCE_SEED))
                     arguments = (source, network.extract_motion(driving))
                 function = network.animate
         function = self._compiled(function)
@@ -254,7 +244,7 @@ class TorchSide(TorchBase):
             vgg16=self._features(LOCAL, vgg16),
             compile=self.compiled,
         )
-        batch = training_batch(case.batch, training.model.size, training.loss.looks_closer)
+        batch = cases.training_batch(case.batch, training.model.size, training.loss.looks_closer)
         source, driving = (self._channels_first(batch[name]) for name in ("source", "driving"))
         boxes = self._tensor(batch["boxes"][:, LOCAL_PARTS]) if "boxes" in batch else None
         return lambda: step(source, driving, boxes)
@@ -282,7 +272,9 @@ class TorchSide(TorchBase):
 def _named(task: str, output: Any) -> NumpyBatch:
     leaves = tree.flatten(output) if isinstance(output, tuple | dict) else {task: output}
     return {
-        name: _plain(leaf) for name, leaf in leaves.items() if not name.startswith(NOT_COMPARED)
+        name: _plain(leaf)
+        for name, leaf in leaves.items()
+        if not name.startswith(cases.NOT_COMPARED)
     }
 
 
