@@ -12,8 +12,9 @@ demo: $(VENV)/.demo
 demo-long: $(VENV)/.demo
 	$(BIN)/jaxgesture demo --long --out=out/demo-long
 
+# Without the notebooks' run, which fills an environment of its own: `make notebooks`.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --deselect tests/notebooks/test_notebooks.py::TestRun tests
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
