@@ -52,6 +52,8 @@ class Environment:
             **{name: v for name, v in os.environ.items() if name != "PYTHONPATH"},
             "JUPYTER_PATH": str(self.prefix / "share" / "jupyter"),
             "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+            # Most of what is installed is never imported.
+            "PIP_NO_COMPILE": "1",
             # Nothing that was compiled before.
             "JAX_COMPILATION_CACHE_DIR": str(folder / "xla"),
         }
@@ -131,6 +133,9 @@ def execute(
         environment: that its kernel runs in.
         cwd: where it runs.
         more: environment variables.
+
+    Raises:
+        CellExecutionError: a cell failed; `cwd` has the notebook so far, NAME-failed.ipynb.
     """
     notebook = read(name)
     inject(notebook, values)
@@ -152,5 +157,9 @@ def execute(
         on_cell_executed=ended,
     )
     start = time.monotonic()
-    client.execute(env={**environment.variables, **more})
+    try:
+        client.execute(env={**environment.variables, **more})
+    except Exception:
+        nbformat.write(notebook, cwd / f"{name}-failed.ipynb")
+        raise
     return Run(notebook, seconds, time.monotonic() - start)
