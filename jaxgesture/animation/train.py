@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import jax
 import numpy as np
@@ -30,6 +30,7 @@ from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter
 from jaxgesture.core.optim import OptimConfig, free_keys, make_optimizer
 from jaxgesture.core.sharding import MeshConfig
+from jaxgesture.core.stage import RunKeywords
 from jaxgesture.core.state import TrainState
 from jaxgesture.data import batches, pipeline
 from jaxgesture.data.augment import AugmentConfig
@@ -241,23 +242,14 @@ def make_training(built: Mapping[str, Any]) -> Training:
     )
 
 
-def train(
-    config: Any,
-    workdir: str | os.PathLike,
-    *,
-    time_limit_s: float | None = None,
-    profile: str = "",
-    hooks: Sequence[loop.Hook] = (),
-) -> TrainState:
+def train(config: Any, workdir: str | os.PathLike, **how: Unpack[RunKeywords]) -> TrainState:
     """Trains, or goes on training, the base model in a work directory.
 
     Args:
       config: sections `data model loss discriminator optim train checkpoint eval mesh`, as
         `configs/stage1.py` makes them.
       workdir: gets checkpoints, metrics, pictures.
-      time_limit_s: stop, save and evaluate after this many seconds.
-      profile: "N:M" traces these steps, see `core.observe.Trace`.
-      hooks: called at every log step, see `core.loop.run`.
+      **how: time_limit_s, profile and hooks, see `core.stage.RunKeywords`.
 
     Raises:
       UserError: for a misspelt key, missing data, or a workdir of another configuration.
@@ -290,10 +282,9 @@ def train(
 
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
         generator = state.networks[GENERATOR]
-        params = generator.params if generator.ema is None else generator.ema
         # Every process draws all: one that only waited would be no faster.
-        variables = distributed.here({"params": params, "batch_stats": generator.stats})
-        animation = Animation(model, variables)
+        variables = {"params": generator.eval_params, "batch_stats": generator.stats}
+        animation = Animation(model, distributed.here(variables))
         results = evaluate(animation, dataset, built["eval"])
         for i, item in enumerate(results[: built["eval"].strips]):
             writer.image(step, f"reconstruction_{i}", reconstruction.strip(item))
@@ -329,8 +320,6 @@ def train(
         built["train"],
         built["checkpoint"],
         built["mesh"],
-        time_limit_s=time_limit_s,
-        profile=profile,
-        hooks=hooks,
         free=(*free_keys(built["optim"]), *_FREE),
+        **how,
     )

@@ -1,8 +1,8 @@
 """What a model gives the training loop, and how long the loop runs."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
 
 from jaxtyping import Array
 
@@ -74,3 +74,17 @@ class Stage:
 
 
 Hook = Callable[[int, TrainState, dict[str, float]], None]
+
+
+class RunKeywords(TypedDict, total=False):
+    """What a stage's `train` may be called with besides its configuration; see `core.loop.run`.
+
+    Attributes:
+        time_limit_s: stop, save and evaluate after this many seconds.
+        profile: "N:M" traces these steps, see `core.observe.Trace`.
+        hooks: called at every log step.
+    """
+
+    time_limit_s: float | None
+    profile: str
+    hooks: Sequence[Hook]

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter
 from jaxgesture.core.optim import OptimConfig, free_keys, make_optimizer
 from jaxgesture.core.sharding import MeshConfig
+from jaxgesture.core.stage import RunKeywords
 from jaxgesture.core.state import TrainState, apply_gradients, create_network, create_state
 from jaxgesture.core.types import Array, Batch, Metrics
 from jaxgesture.data import batches as batching
@@ -147,17 +148,14 @@ def held_out_loss(
     }
 
 
-def train(
-    config: Any, workdir: str | os.PathLike, *, time_limit_s: float | None = None, profile: str = ""
-) -> TrainState:
+def train(config: Any, workdir: str | os.PathLike, **how: Unpack[RunKeywords]) -> TrainState:
     """Trains, or goes on training, the autoencoder in a work directory.
 
     Args:
       config: sections `data model optim train checkpoint eval mesh`, as
         `configs/pose_autoencoder.py` makes them.
       workdir: gets checkpoints and metrics.
-      time_limit_s: stop, save and evaluate after this many seconds.
-      profile: "N:M" traces these steps, see `core.observe.Trace`.
+      **how: time_limit_s, profile and hooks, see `core.stage.RunKeywords`.
 
     Raises:
       UserError: for a misspelt key, missing data, another number of channels than the data's, or a
@@ -213,6 +211,5 @@ def train(
     )
     return loop.run(
         stage, batches, workdir, steps, built["checkpoint"], built["mesh"],
-        time_limit_s=time_limit_s,
-        profile=profile, free=free_keys(optim),
+        free=free_keys(optim), **how,
     )  # fmt: skip

@@ -4,8 +4,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter
 from jaxgesture.core.optim import OptimConfig, free_keys, make_optimizer
 from jaxgesture.core.sharding import MeshConfig, replicated
+from jaxgesture.core.stage import RunKeywords
 from jaxgesture.core.state import TrainState
 from jaxgesture.core.types import NumpyBatch
 from jaxgesture.data import batches as batching
@@ -231,23 +231,14 @@ def validation_loss(
     return sums
 
 
-def train(
-    config: Any,
-    workdir: str | os.PathLike,
-    *,
-    time_limit_s: float | None = None,
-    profile: str = "",
-    hooks: Sequence[loop.Hook] = (),
-) -> TrainState:
+def train(config: Any, workdir: str | os.PathLike, **how: Unpack[RunKeywords]) -> TrainState:
     """Trains, or goes on training, the motion model in a work directory.
 
     Args:
       config: sections `data model loss optim train checkpoint eval mesh`, as `configs/stage2.py`
         makes them.
       workdir: gets checkpoints and metrics.
-      time_limit_s: stop, save and evaluate after this many seconds.
-      profile: "N:M" traces these steps, see `core.observe.Trace`.
-      hooks: called at every log step, see `core.loop.run`.
+      **how: time_limit_s, profile and hooks, see `core.stage.RunKeywords`.
 
     Raises:
       UserError: for a misspelt key, missing data, sizes that are not the dataset's, or a workdir of
@@ -297,10 +288,10 @@ def train(
     def judge(state: TrainState, step: int, writer: MetricWriter) -> dict[str, float]:
         del step, writer
         network = state.networks[DENOISER]
-        params = network.params if network.ema is None else network.ema
         return validation_loss(
-            model, built["loss"], params, network.stats, validation(), judged.noise_levels
-        )
+            model, built["loss"], network.eval_params, network.stats, validation(),
+            judged.noise_levels,
+        )  # fmt: skip
 
     optimizer = make_optimizer(optim, steps.steps)
     ema_decay = optim.ema_decay or None
@@ -343,8 +334,6 @@ def train(
         steps,
         built["checkpoint"],
         built["mesh"],
-        time_limit_s=time_limit_s,
-        profile=profile,
-        hooks=hooks,
         free=free_keys(optim),
+        **how,
     )
