@@ -33,6 +33,7 @@ def named(path):
 
 def load(file):
     spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -202,18 +203,18 @@ def test_flags_and_keys_in_the_text_exist(page):
 def tables():
     """(heading, subheading, column names, rows) of every table of docs/configs.md."""
     head = sub = ""
-    columns = rows = None
+    columns, rows = [], []
     found = []
     for line in [*FENCE.sub("", (DOCS / "configs.md").read_text()).splitlines(), ""]:
         if line.startswith("|"):
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-            if columns is None:
+            if not columns:
                 columns, rows = [cell.strip() for cell in line.strip("|").split("|")], []
             elif not set(line) <= set("|-"):
                 rows.append(cells)
-        elif columns is not None:
+        elif columns:
             found.append((head, sub, columns, rows))
-            columns = None
+            columns = []
         if line.startswith("## "):
             head, sub = line[3:], ""
         elif line.startswith("### "):
