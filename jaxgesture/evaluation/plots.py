@@ -42,6 +42,7 @@ def curves(
                 axis.plot(x, y, label=label, color=colour, linewidth=1.8, marker=marker)
         axis.set_title(title, color=INK, fontsize=11)
         axis.set_xlabel("step", color=INK)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.25)
         if title in log:
             axis.set_yscale("log")
