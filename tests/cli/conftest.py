@@ -29,14 +29,16 @@ def call(capsys):
 
 @pytest.fixture
 def fails(call):
-    """Runs a command line that fails; returns the message."""
+    """Runs a command line that fails, after so many warnings; returns the message."""
 
-    def run(*arguments):
+    def run(*arguments, warned=0):
         status, out, err = call(*arguments)
-        errors = [line for line in err.splitlines() if line.startswith("jaxgesture: error: ")]
-        assert (status, out, len(errors)) == (1, "", 1), err
-        assert err.splitlines()[-1] == errors[0] and "Traceback" not in err, err
-        return errors[0].removeprefix("jaxgesture: error: ")
+        *before, error = [line for line in err.splitlines() if line.startswith("jaxgesture:")]
+        assert (status, out, len(before)) == (1, "", warned), err
+        assert err.splitlines()[-1] == error and error.startswith("jaxgesture: error: ")
+        assert all(line.startswith("jaxgesture: warning: ") for line in before)
+        assert "Traceback" not in err
+        return error.removeprefix("jaxgesture: error: ")
 
     return run
 
