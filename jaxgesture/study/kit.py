@@ -1,7 +1,7 @@
 """Makes a study: a folder to serve, with a page and videos under random names, and a private key.
 
 OUT/page/index.html        the page, complete with its style, its program and the study
-OUT/page/videos/TOKEN.mp4  copies; a token says nothing of system or clip
+OUT/page/videos/TOKEN.mp4  copies without metadata; a token says nothing of system or clip
 OUT/page/study.json        what the page knows, for other programs
 OUT/key.json               token -> system and clip; stays with whoever makes the study
 """
@@ -232,7 +232,7 @@ def _write(
         (part / "page" / "videos").mkdir(parents=True)
         # In the order of tokens and without their own times, which would tell the systems apart.
         for token, path in sorted(files.items()):
-            shutil.copyfile(path, part / "page" / public["videos"][token])
+            videos.copy_anonymously(path, part / "page" / public["videos"][token])
         for file, text in (
             ("page/index.html", page(public)),
             ("page/study.json", strict_json.dumps(public)),

@@ -11,9 +11,9 @@ SYSTEMS = ("ours", "other", "truth")
 QUESTIONS = tuple(question.name for question in kit.QUESTIONS)
 
 
-def make_video(path, *, size=32, frames=12, sound=True):
+def make_video(path, *, size=32, frames=12, sound=True, seed=0):
     """Half a second of noise."""
-    rng = np.random.default_rng(frames)
+    rng = np.random.default_rng((frames, seed))
     audio = (0.1 * rng.standard_normal(16000 * frames // 25).astype(np.float32), 16000)
     with VideoWriter(path, size, 25, audio if sound else None) as writer:
         writer.write(rng.integers(0, 256, (frames, size, size, 3), np.uint8))
@@ -21,18 +21,11 @@ def make_video(path, *, size=32, frames=12, sound=True):
 
 
 def make_systems(folder, clips=4, suffix=".mp4", systems=SYSTEMS):
-    """Folders of the same clips, one a system; copies, as only names matter."""
-    first = make_video(folder / f"first{suffix}").read_bytes()
-    for system in systems:
+    """Folders of the same clips, one a system, each with its own noise."""
+    for number, system in enumerate(systems):
         (folder / system).mkdir()
         for clip in range(clips):
-            # Bytes after the end of the container tell copies apart, and harm no player.
-            tail = f"{system} {clip}".encode()
-            (folder / system / f"clip{clip}{suffix}").write_bytes(
-                first + (len(tail) + 8).to_bytes(4, "big") + b"free" + tail
-                if suffix == ".mp4"
-                else first
-            )
+            make_video(folder / system / f"clip{clip}{suffix}", seed=number * clips + clip)
     return {system: folder / system for system in systems}
 
 

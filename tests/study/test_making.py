@@ -72,7 +72,7 @@ def test_a_disk_that_refuses_leaves_nothing(systems, tmp_path, monkeypatch):
     def refuse(source, target):
         raise OSError(28, os.strerror(28), str(target))
 
-    monkeypatch.setattr(kit.shutil, "copyfile", refuse)
+    monkeypatch.setattr(kit.videos, "copy_anonymously", refuse)
     with pytest.raises(UserError, match="cannot be written: No space left .*; free some space"):
         kit.make(systems, tmp_path / "study")
     assert not list(tmp_path.iterdir())
