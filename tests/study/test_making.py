@@ -2,6 +2,7 @@
 
 import os
 
+import disks
 import numpy as np
 import pytest
 from study import material
@@ -76,6 +77,13 @@ def test_a_disk_that_refuses_leaves_nothing(systems, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="cannot be written: No space left .*; free some space"):
         kit.make(systems, tmp_path / "study")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing(systems, tmp_path):
+    with disks.small_disk(tmp_path / "disk", 64 * 1024) as disk:
+        with pytest.raises(UserError, match="cannot be written: No space left .*; free some space"):
+            kit.make(systems, disk / "study")
+        assert not list(disk.iterdir())
 
 
 def test_one_system_is_a_study(systems, tmp_path):
