@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgesture.core import sharding
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import PyTree
 
@@ -38,21 +39,30 @@ def gradients(
         UserError: the batch does not divide.
     """
     differentiate = jax.value_and_grad(objective, has_aux=True)
+    params = sharding.gathered(params)
     if parts == 1:
         (loss, (means, each, carry)), grads = differentiate(params, rows, carry, 0)
-        return loss, grads, means, each, carry
+        return loss, _kept(grads), means, each, carry
 
     def one(state: tuple[PyTree, PyTree], item: tuple[PyTree, Any]):
         (total, carry), (share, number) = state, item
         (loss, (means, each, carry)), grads = differentiate(params, share, carry, number)
-        return (jax.tree.map(jnp.add, total, grads), carry), (loss, means, each)
+        return (jax.tree.map(jnp.add, total, _kept(grads)), carry), (loss, means, each)
 
-    zeros = jax.tree.map(jnp.zeros_like, params)
+    zeros = sharding.split(jax.tree.map(jnp.zeros_like, params))
     items = (jax.tree.map(lambda x: split(x, parts), rows), jnp.arange(parts))
     (total, carry), (losses, means, each) = jax.lax.scan(one, (zeros, carry), items)
     grads = jax.tree.map(lambda x: x / parts, total)
     means = jax.tree.map(lambda x: x.mean(0), means)
     return losses.mean(), grads, means, jax.tree.map(joined, each), carry
+
+
+def _kept(grads: PyTree) -> PyTree:
+    """Of the gradient what a device keeps: its part, of the sum over all rows.
+
+    The sum is asked for first, or the compiler splits the products and passes them around.
+    """
+    return sharding.split(sharding.gathered(grads))
 
 
 def split(rows: jax.Array, parts: int) -> jax.Array:

@@ -156,7 +156,8 @@ class Runner:
             donate_argnums=0,
         )
         start = time.monotonic()
-        compiled = jitted.lower(self.state, batch, *self.fixed).compile()
+        with sharding.within(self.mesh):
+            compiled = jitted.lower(self.state, batch, *self.fixed).compile()
         seconds = time.monotonic() - start
         distributed.meet()
         what = (

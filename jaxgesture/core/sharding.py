@@ -2,9 +2,12 @@
 
 A batch is split over both axes. Large leaves of the state are split over "fsdp" only, along their
 largest divisible axis, so `fsdp=1` is plain data parallelism and `data=1` full sharding. The
-compiler inserts the communication; steps are written as if for one device.
+compiler inserts the communication; steps are written as if for one device, but say where they use
+parameters whole (`gathered`): left to itself the compiler splits products, and sends activations
+about.
 """
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -150,6 +153,35 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def replicated(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of a value that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def within(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
+    """Where a step is traced for a mesh, so that `gathered` and `split` know it."""
+    return jax.set_mesh(mesh)
+
+
+def gathered(params: PyTree) -> PyTree:
+    """Asks for parameters that each device holds whole while it computes with them.
+
+    ZeRO-3 (arXiv 1910.02054): each leaf is gathered over "fsdp", what is computed with it stays
+    split by rows of the batch only. Changes nothing outside of `within`, or where nothing is split.
+    """
+    return jax.tree.map(lambda x: _placed(x, PartitionSpec()), params)
+
+
+def split(params: PyTree) -> PyTree:
+    """Asks for a pytree like the parameters, such as their gradient, split as the state is."""
+    fsdp = _fsdp()
+    return jax.tree.map(lambda x: _placed(x, leaf_spec("", x.shape, fsdp)), params)
+
+
+def _fsdp() -> int:
+    mesh = jax.sharding.get_abstract_mesh()
+    return 1 if mesh.empty else mesh.shape["fsdp"]
+
+
+def _placed(x: jax.Array, spec: PartitionSpec) -> jax.Array:
+    return x if _fsdp() == 1 else jax.lax.with_sharding_constraint(x, spec)
 
 
 def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

@@ -165,7 +165,8 @@ def compile_for(subject: Subject, grid: Mesh, batch_size: int) -> Program | TooL
         out_shardings=jax.tree.map(places.__getitem__, subject.results),
         donate_argnums=tuple(i for i, a in enumerate(subject.arguments) if a.placement == STATE),
     )
-    lowered = jitted.lower(*subject.shapes(batch_size))
+    with sharding.within(grid):
+        lowered = jitted.lower(*subject.shapes(batch_size))
     begun = time.monotonic()
     try:
         with _uncached():

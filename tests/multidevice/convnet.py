@@ -69,8 +69,26 @@ def host(now):
     return {name: np.asarray(leaf) for name, leaf in tree.flatten(now).items()}
 
 
+def placed():
+    """Shapes on one of eight devices, in a step traced for its mesh or not."""
+    mesh = sharding.make_mesh(sharding.MeshConfig(2, 4))
+    parts = {"kernel": jnp.zeros((8, 256)), "bias": jnp.zeros(256)}
+    state = jax.device_put(parts, sharding.state_shardings(parts, mesh))
+    whole = jax.device_put(parts, sharding.replicated(mesh))
+
+    def shapes(function, values):
+        made = jax.jit(lambda values: function(values))(values)
+        return {name: leaf.addressable_shards[0].data.shape for name, leaf in made.items()}
+
+    found = {"outside": shapes(sharding.gathered, state)}
+    with sharding.within(mesh):
+        found["gathered"] = shapes(sharding.gathered, state)
+        found["split"] = shapes(sharding.split, whole)
+    return found
+
+
 def main(workdir):
-    one_device, out = jax.devices()[:1], {}
+    one_device, out = jax.devices()[:1], {"placed": placed()}
     whole = host(train(f"{workdir}/one", STEPS, sharding.MeshConfig(), one_device))
 
     def error(now):

@@ -22,6 +22,12 @@ def test_the_state_is_split_over_fsdp(results):
     assert results["2x4"]["shard"] == results["2x4"]["momentum"] == [3, 3, 16, 16]
 
 
+def test_a_step_asks_for_whole_parameters_and_split_gradients(results):
+    split = {"kernel": [8, 64], "bias": [256]}
+    whole = {"kernel": [8, 256], "bias": [256]}
+    assert results["placed"] == {"outside": split, "gathered": whole, "split": split}
+
+
 def test_networks_of_eight_devices_load_on_one(results):
     assert results["inference"]["devices"] == 1
     assert results["inference"]["error"] < tolerances.MESHES

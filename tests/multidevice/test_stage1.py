@@ -20,21 +20,21 @@ def trained(folder):
     """Two steps of stage 1 with all its losses, by that many processes; each is trained once."""
     made = {}
 
-    def train(processes):
-        if processes not in made:
-            command = launch.script("stage1.py", folder, "float64", *NAMES[processes])
-            made[processes] = launch.run(
+    def train(processes, floats="float64"):
+        if (processes, floats) not in made:
+            command = launch.script("stage1.py", folder, floats, *NAMES[processes])
+            made[processes, floats] = launch.run(
                 command, processes=processes, devices=8 // processes, flags=launch.QUICK,
                 timeout=1800,
             )  # fmt: skip
-        return made[processes]
+        return made[processes, floats]
 
     return train
 
 
-def numbers(folder, name, part):
+def numbers(folder, name, part, floats="float64"):
     """Metrics or state after each step: {"1/name": value}."""
-    with np.load(folder / f"{name}-float64.npz") as file:
+    with np.load(folder / f"{name}-{floats}.npz") as file:
         return {k.replace(f"/{part}/", "/"): file[k] for k in file.files if f"/{part}/" in k}
 
 
@@ -60,6 +60,29 @@ def test_the_state_is_that_of_one_device(trained, folder, processes, name):
     errors = {key: float(np.abs(other[key] - value).max()) for key, value in one.items()}
     print(name, max((error, key) for key, error in errors.items()))
     assert max(errors.values()) < tolerances.STAGE1_MESHES
+
+
+@pytest.mark.parametrize("name", ["dp8", "fsdp8", "2x4"])
+def test_a_step_in_float32_at_the_published_rate(trained, folder, name):
+    trained(1, "float32")
+    losses, state = (
+        [numbers(folder, each, part, "float32") for each in ("one", name)]
+        for part in ("metrics", "state")
+    )
+    errors = {
+        key: float(abs(losses[1][key] / value - 1))
+        for key, value in losses[0].items()
+        if key.startswith("1/") and "loss" in key
+    }
+    assert "1/loss_adversarial" in errors and "1/discriminator_loss" in errors
+    moved = []
+    for key, value in state[0].items():
+        if key.startswith("1/networks/") and "/params/" in key:
+            errors[key] = float(np.abs(state[1][key] - value).max())
+            moved.append(np.abs(state[0]["2" + key[1:]] - value).max())
+    assert len(moved) > 50 and np.median(moved) > tolerances.STAGE1_MESHES_FLOAT32
+    print(name, max((error, key) for key, error in errors.items()), np.median(moved))
+    assert max(errors.values()) < tolerances.STAGE1_MESHES_FLOAT32
 
 
 def test_both_networks_moved(trained, folder):
