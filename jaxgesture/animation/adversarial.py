@@ -14,6 +14,7 @@ from jaxgesture.animation.discriminator import (
     lsgan_discriminator,
     lsgan_generator,
 )
+from jaxgesture.core import sharding
 from jaxgesture.core.accumulate import gradients
 from jaxgesture.core.optim import grad_norms
 from jaxgesture.core.state import Network, apply_gradients, create_network
@@ -37,7 +38,7 @@ def generator_term(
     model: Discriminator, network: Network, generated: Float[Array, "b h w 3"]
 ) -> tuple[Float[Array, ""], PyTree]:
     """The generator's loss, and the discriminator's statistics after this look."""
-    variables = {"params": network.params, "batch_stats": network.stats}
+    variables = {"params": sharding.gathered(network.params), "batch_stats": network.stats}
     logits, updates = model.apply(
         jax.lax.stop_gradient(variables), generated, train=True, mutable=["batch_stats"]
     )

@@ -229,6 +229,8 @@ class Peers:
             self._go.notify_all()
 
     def _give_up(self, what: str, grace: float) -> None:
+        if self._ending is not None:
+            return  # the first to fail is the cause
         if self.index == 0:
             self._tell_all({"end": what, "grace": grace})
         self._ending = (time.monotonic() + grace, what)

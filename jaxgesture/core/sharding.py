@@ -161,16 +161,19 @@ def within(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
 
 
 def gathered(params: PyTree) -> PyTree:
-    """Asks for parameters that each device holds whole while it computes with them.
+    """Asks for parameters, or sums of gradients, that each device holds whole for a while.
 
-    ZeRO-3 (arXiv 1910.02054): each leaf is gathered over "fsdp", what is computed with it stays
-    split by rows of the batch only. Changes nothing outside of `within`, or where nothing is split.
+    What is computed with parameters is then split by rows of the batch only. Changes nothing
+    outside of `within`, or where nothing is split.
     """
     return jax.tree.map(lambda x: _placed(x, PartitionSpec()), params)
 
 
 def split(params: PyTree) -> PyTree:
-    """Asks for a pytree like the parameters, such as their gradient, split as the state is."""
+    """Asks for a pytree like the parameters, such as their gradient, split as a state is.
+
+    By the shapes alone: a state placed by rules is moved there afterwards.
+    """
     fsdp = _fsdp()
     return jax.tree.map(lambda x: _placed(x, leaf_spec("", x.shape, fsdp)), params)
 

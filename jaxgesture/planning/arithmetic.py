@@ -9,11 +9,15 @@ beside nothing else. With rows b a GPU, n GPUs, P bytes of trained parameters:
     time = max(flops / (efficiency peak), (traffic + 2 state) / bandwidth)
            + rounds P (n - 1) / n / link
 
-rounds = 2 for data parallelism (one all-reduce), 3 where the state is split (two gathers, one
-scatter).
+rounds = 2 for data parallelism (one all-reduce), 3 where the state is split (one gather of the
+parameters, one all-reduce of the gradient).
 """
 
 import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
 
 from jaxgesture.core import sharding, tree
 from jaxgesture.planning import counting
@@ -34,7 +38,7 @@ class Estimate:
       flops: operations.
       state: bytes of parameters, optimiser, averages and statistics (this GPU's share).
       inputs: bytes of the batch and of frozen networks.
-      activations: bytes besides, an estimate.
+      activations: bytes besides, an estimate; with them parameters that are split at rest.
       compute: seconds of operations at the assumed efficiency.
       moving: seconds of memory traffic.
       communication: seconds of gradients.
@@ -84,22 +88,31 @@ def estimate(subject: Subject, node: Node, rows: int, efficiency: float = EFFICI
     shape = sharding.automatic(subject.mesh, node.count, subject.state_bytes, usable)
     data, fsdp = sharding.sides(shape, node.count, "GPU")
     counted = counting.count(subject.function, *subject.shapes(rows))
-    state = subject.state_bytes // fsdp
+    state = sum(_held(leaf, fsdp) for leaf in jax.tree.leaves(subject.state))
     inputs = sum(
         tree.nbytes(argument.of(rows))
         for argument in subject.arguments
         if argument.placement in (ROWS, EVERYWHERE)
     )
     peak = sheet.teraflops * 1e12 * (1.0 if subject.dtype == "bfloat16" else FLOAT32_SHARE)
-    trained = 4 * sum(subject.parameters.values()) if subject.state is not None else 0
-    rounds = 3 if fsdp > 1 else 2
+    count = sum(subject.parameters.values()) if subject.state is not None else 0
+    trained = 4 * count
+    rounds, gathered = 2, 0
+    if fsdp > 1:
+        rounds, gathered = 3, jnp.dtype(subject.dtype).itemsize * count
     return Estimate(
         mesh={"data": data, "fsdp": fsdp},
         flops=counted.flops,
         state=state,
         inputs=inputs,
-        activations=counted.memory,
+        activations=counted.memory + gathered,
         compute=counted.flops / (efficiency * peak),
         moving=(counted.traffic + 2 * state) / sheet.bandwidth,
         communication=rounds * trained * (node.count - 1) / node.count / node.chip.link,
     )
+
+
+def _held(leaf: jax.ShapeDtypeStruct, fsdp: int) -> int:
+    """Bytes of an array of the state that one of the GPUs that share it keeps."""
+    split = any(sharding.leaf_spec("", leaf.shape, fsdp))
+    return math.prod(leaf.shape) * leaf.dtype.itemsize // (fsdp if split else 1)

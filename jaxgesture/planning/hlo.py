@@ -129,6 +129,7 @@ def read(text: str) -> Text:
     if entry is None:
         raise ValueError("a program without an entry")
     found: list[Operation] = []
+    channels: set[str] = set()
     unknown = 0
     waiting = [(entry, 1)]
     while waiting:
@@ -142,11 +143,13 @@ def read(text: str) -> Text:
                 turns = trips * (known or 1)
             if line.opcode == "fusion":
                 inside = [i for inner in called for i in computations[inner]]
-                found += _collectives(inside, trips)
+                found += _collectives(inside, {}, trips, channels)
                 found.append(_operation(line, lines, trips, inside, computations))
                 continue
             waiting += [(inner, turns) for inner in called if inner in computations]
-            if not called and line.opcode not in _FREE:
+            if _kind(line.opcode) in COLLECTIVES:
+                found += _collectives([line], lines, trips, channels)
+            elif not called and line.opcode not in _FREE:
                 found.append(_operation(line, lines, trips, [line], computations))
     return Text(tuple(found), unknown)
 
@@ -207,10 +210,19 @@ def _called(line: Instruction) -> list[str]:
     return names
 
 
-def _collectives(inside: list[Instruction], trips: int) -> Iterator[Operation]:
+def _collectives(
+    inside: list[Instruction],
+    lines: Mapping[str, Instruction],
+    trips: int,
+    channels: set[str],
+) -> Iterator[Operation]:
+    """Each once: the start, the middle and the end of an asynchronous one share its channel."""
     for line in inside:
         if _kind(line.opcode) in COLLECTIVES:
-            yield _operation(line, {}, trips, [], {})
+            channel = re.search(r"channel_id=(\d+)", line.attributes)
+            if channel is None or channel[1] not in channels:
+                yield _operation(line, lines, trips, [], {})
+            channels |= {channel[1]} if channel else set()
 
 
 def _kind(opcode: str) -> str:
@@ -228,12 +240,8 @@ def _operation(
     known = {i.name: i for i in inside} if line.opcode == "fusion" else lines
     read = {name: lines[name].types for name in line.operands if name in lines}
     types = line.types
-    # An asynchronous start names its operands and its results: the results come last.
     if line.opcode.endswith("-start") and types.startswith("("):
-        every = [match[0] for match in _TYPE.finditer(types)]
-        types = (
-            ", ".join(every[len(every) // 2 :]) if _kind(line.opcode) in COLLECTIVES else every[0]
-        )
+        types = _results(line)
     shuffle, rows = ("", 0) if cycles else _shuffled(inside, known, computations)
     return Operation(
         name=line.name,
@@ -251,10 +259,25 @@ def _operation(
     )
 
 
+def _results(line: Instruction) -> str:
+    """The types of an asynchronous start's results, beside which it may name its operands."""
+    every = [match[0] for match in _TYPE.finditer(line.types)]
+    match _kind(line.opcode):
+        case "all-reduce":
+            kept = every
+        case "all-gather":
+            kept = every[len(every) // 2 :]
+        case "collective-permute":
+            kept = every[1:2]  # behind it come two counters
+        case _:
+            kept = every[:1]
+    return ", ".join(kept)
+
+
 def _group(attributes: str) -> int:
     if match := re.search(r"replica_groups=\[\d+,(\d+)\]", attributes):
         return int(match[1])
-    if match := re.search(r"replica_groups=mesh\[([^\]]*)\] ?\{([^}]*)\}", attributes):
+    if match := re.search(r"replica_groups=mesh\[([^\]]*)\][^{]*\{([^}]*)\}", attributes):
         sides = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
         return math.prod(int(sides[axis]) for axis in re.findall(r"'(\w+)'", match[2]))
     if match := re.search(r"replica_groups=\{\{([\d,]+)\}", attributes):

@@ -88,7 +88,7 @@ def for_slice(subject: Subject, topology: Topology, request: Request, say: Say) 
         return Attempt(rows, found.memory, fits, limit)
 
     if asked is None:
-        attempts = search.largest(attempt, memory, attempts=request.attempts)
+        attempts = search.largest(attempt, memory, attempts=request.attempts, step=subject.parts)
     else:
         attempts = [attempt(asked // topology.count)]
     rows = search.best(attempts).rows if any(a.fits for a in attempts) else attempts[0].rows
@@ -158,7 +158,7 @@ def compiled_plan(
             for one in timing.shuffles(operations, subject.network, subject.depth)
         ],
         "scaling": _scaling(subject, topology, grid, operations),
-        **_search(attempts),
+        **_search(subject, attempts),
         "compile_seconds": found.seconds,
     }
 
@@ -184,7 +184,9 @@ def for_node(subject: Subject, node: Node, request: Request, say: Say) -> dict[s
         return Attempt(rows, found.memory, found.memory <= sheet.memory, sheet.memory)
 
     if request.batch == MAX:
-        attempts = search.largest(attempt, sheet.memory, attempts=request.attempts)
+        attempts = search.largest(
+            attempt, sheet.memory, attempts=request.attempts, step=subject.parts
+        )
         rows = search.best(attempts).rows
     else:
         rows = request.rows(subject, node.count) // node.count
@@ -206,14 +208,16 @@ def for_node(subject: Subject, node: Node, request: Request, say: Say) -> dict[s
         "communication_seconds": found.communication,
         "bound": found.bound,
         **_speed(subject, node.count, rows, found.seconds, found.flops, sheet.teraflops),
-        **_search(attempts),
+        **_search(subject, attempts),
     }
 
 
-def _search(attempts: Sequence[search.Attempt]) -> dict[str, Any]:
+def _search(subject: Subject, attempts: Sequence[search.Attempt]) -> dict[str, Any]:
     return {
         "search": [dataclasses.asdict(one) for one in attempts],
-        "search_settled": search.is_settled(list(attempts)) if len(attempts) > 1 else None,
+        "search_settled": search.is_settled(list(attempts), subject.parts)
+        if len(attempts) > 1
+        else None,
     }
 
 

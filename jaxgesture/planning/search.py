@@ -33,7 +33,7 @@ class Attempt:
 
 
 def largest(
-    attempt: Callable[[int], Attempt], limit: int, *, attempts: int = 6, apart: float = 0.0
+    attempt: Callable[[int], Attempt], limit: int, *, attempts: int = 6, step: int = 1
 ) -> list[Attempt]:
     """Looks for the largest number of rows a chip that fits.
 
@@ -41,7 +41,7 @@ def largest(
       attempt: rows a chip -> what they need.
       limit: bytes of a chip.
       attempts: to make at most.
-      apart: how far, as a part of it, the number that fits may be from the one that does not.
+      step: rows a chip are multiples of this (parts that a gradient is computed in).
 
     Returns:
       all attempts, in their order; `best` tells the answer.
@@ -49,21 +49,21 @@ def largest(
     Raises:
       UserError: not even one row fits.
     """
-    made = [attempt(1)]
+    made = [attempt(step)]
     limit = min(limit, made[0].limit)
     if not made[0].fits:
         raise UserError(
-            f"not even one row a chip fits: it needs {made[0].memory / 2**30:.2f} GiB of "
+            f"not even {step} row(s) a chip fit: that needs {made[0].memory / 2**30:.2f} GiB of "
             f"{limit / 2**30:.2f}; try --config.model.remat=True, --config.mesh.fsdp=-1, more "
             "chips, or chips with more memory"
         )
     while len(made) < attempts:
         low, high = bracket(made)
-        if high is not None and high.rows - low.rows <= max(1, int(apart * low.rows)):
+        if high is not None and high.rows - low.rows <= step:
             break
-        if low.rows >= MOST:
+        if low.rows >= MOST // step * step:
             break
-        made.append(attempt(_next(made, low, high, limit)))
+        made.append(attempt(_next(made, low, high, limit, step)))
         limit = min(limit, made[-1].limit)
     return made
 
@@ -80,16 +80,16 @@ def best(made: list[Attempt]) -> Attempt:
     return bracket(made)[0]
 
 
-def is_settled(made: list[Attempt]) -> bool:
-    """Whether one row more is known not to fit."""
+def is_settled(made: list[Attempt], step: int = 1) -> bool:
+    """Whether `step` rows more are known not to fit."""
     low, high = bracket(made)
-    return high is not None and high.rows == low.rows + 1
+    return high is not None and high.rows == low.rows + step
 
 
-def _next(made: list[Attempt], low: Attempt, high: Attempt | None, limit: int) -> int:
+def _next(made: list[Attempt], low: Attempt, high: Attempt | None, limit: int, step: int) -> int:
     if len(made) == 1:
         # So many surely fit, if memory grows no faster than the rows: a long lever for the line.
-        return max(2, min(limit // max(low.memory, 1), FIRST))
+        return step * max(2, min(limit // max(low.memory, 1), FIRST // step))
     # The line through the numbers on both sides of the limit, else through the largest two.
     known = [low, high] if high is not None else sorted(made, key=lambda one: one.rows)[-2:]
     first, second = known
@@ -98,5 +98,5 @@ def _next(made: list[Attempt], low: Attempt, high: Attempt | None, limit: int) -
     if slope > 0:
         guess = first.rows + int((limit - first.memory) / slope)
     # Strictly between what fits and what does not; beyond the line if nothing is known there.
-    guess = max(guess, low.rows + 1)
-    return min(guess, MOST if high is None else high.rows - 1)
+    guess = max(guess // step * step, low.rows + step)
+    return min(guess, MOST // step * step if high is None else high.rows - step)

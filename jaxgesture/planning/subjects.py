@@ -63,6 +63,7 @@ class Subject:
       dtype: the networks compute in.
       network: name of the main module, which scopes need not repeat.
       depth: parts of a scope that tell modules apart.
+      parts: in which the gradient of a batch is computed; they divide the rows of a chip.
     """
 
     stage: str
@@ -79,6 +80,7 @@ class Subject:
     dtype: str
     network: str
     depth: int = 1
+    parts: int = 1
 
     @property
     def state(self) -> PyTree | None:
@@ -165,7 +167,7 @@ def _training(
         parameters={name: tree.count(net.params) for name, net in state.networks.items()},
         unit="examples", frames=0, batch_size=built["data"].batch_size,
         steps=built["train"].steps, mesh=built["mesh"], dtype=str(built["model"].dtype),
-        network=network, depth=depth,
+        network=network, depth=depth, parts=built["optim"].accumulate,
     )  # fmt: skip
 
 

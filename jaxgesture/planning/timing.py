@@ -226,7 +226,8 @@ def scaling(
 ) -> list[Scale]:  # fmt: skip
     """The model of the top of this file on other slices.
 
-    Collectives over the "fsdp" axis keep their chips, all others grow with the slice.
+    Collectives over the "fsdp" axis keep their chips, all others grow with the slice, and so do
+    sums over a slice that is nothing but "fsdp".
 
     Args:
       operations: of a program for a slice.
@@ -240,7 +241,7 @@ def scaling(
     rows = []
     for count in counts:
         there = [
-            dataclasses.replace(one, group=_regrouped(one.group or here, here, fsdp, count))
+            dataclasses.replace(one, group=_regrouped(one, here, fsdp, count))
             for one in operations
             if one.opcode in COLLECTIVES
         ]
@@ -249,7 +250,9 @@ def scaling(
     return rows
 
 
-def _regrouped(group: int, here: int, fsdp: int, count: int) -> int:
-    if 1 < fsdp and group == fsdp:
+def _regrouped(one: Operation, here: int, fsdp: int, count: int) -> int:
+    group = one.group or here
+    # Where "fsdp" is the whole slice, a larger one has a "data" axis, too, to sum gradients over.
+    if 1 < fsdp and group == fsdp and (group < here or one.opcode != "all-reduce"):
         return min(fsdp, count)
     return max(round(group * count / here), 1)

@@ -248,6 +248,7 @@ def test_sizes(state):
     assert "null_history_embed; of another shape: " in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_files_that_are_damaged(state, normaliser, tmp_path):
     torch = pytest.importorskip("torch")
     path = tmp_path / "checkpoint.pt"

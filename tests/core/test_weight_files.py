@@ -188,6 +188,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         weight_files.write(tmp_path / "file" / "model.npz", ARRAYS)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_what_is_often_found_in_place_of_a_weight_file(tmp_path):
     torch = pytest.importorskip("torch")
     for name, content, said in (

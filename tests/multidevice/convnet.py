@@ -13,11 +13,13 @@ import numpy as np
 import optax
 from multidevice import fake_devices
 
-from jaxgesture.core import loop, rng, sharding, state, tree
+from jaxgesture.core import accumulate, loop, rng, sharding, state, tree
 from jaxgesture.core.checkpoint import CheckpointConfig, restore_networks
 
 OPTIMIZER = optax.sgd(0.05, momentum=0.9)
 STEPS = 4
+PARTS = 2  # that the gradient is computed in
+MESHES = []  # that steps were traced for
 
 
 class Net(nn.Module):
@@ -41,14 +43,15 @@ def init(key):
 def step(now, batch, key):
     net = now.networks["net"]
 
-    def loss_fn(params):
-        x = batch["x"] + 0.1 * jax.random.normal(key, batch["x"].shape)
+    def loss_fn(params, rows, stats, part):
+        noise = 0.1 * jax.random.normal(jax.random.fold_in(key, part), rows["x"].shape)
         out, new = Net().apply(
-            {"params": params, "batch_stats": net.stats}, x, mutable=["batch_stats"]
+            {"params": params, "batch_stats": stats}, rows["x"] + noise, mutable=["batch_stats"]
         )
-        return jnp.mean((out - batch["y"]) ** 2), new["batch_stats"]
+        return jnp.mean((out - rows["y"]) ** 2), ({}, {}, new["batch_stats"])
 
-    (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(net.params)
+    MESHES.append(dict(jax.sharding.get_abstract_mesh().shape))
+    loss, grads, _, _, stats = accumulate.gradients(loss_fn, net.params, batch, net.stats, PARTS)
     net, norm = state.apply_gradients(net, grads, OPTIMIZER, ema_decay=0.9, stats=stats)
     return now.replace(networks={"net": net}), {"loss": loss, "update": norm}
 
@@ -99,6 +102,7 @@ def main(workdir):
         kernel = now.networks["net"].params["Conv_1"]["kernel"]
         out[name] = {
             "error": error(now),
+            "traced for": MESHES[-1],
             "shard": kernel.addressable_shards[0].data.shape,
             "momentum": now.networks["net"]
             .opt_state[0]

@@ -25,6 +25,7 @@ def test_the_state_is_split_over_fsdp(results):
 def test_a_step_asks_for_whole_parameters_and_split_gradients(results):
     split = {"kernel": [8, 64], "bias": [256]}
     whole = {"kernel": [8, 256], "bias": [256]}
+    assert results["2x4"]["traced for"] == {"data": 2, "fsdp": 4}
     assert results["placed"] == {"outside": split, "gathered": whole, "split": split}
 
 

@@ -82,6 +82,8 @@ def test_a_step_in_float32_at_the_published_rate(trained, folder, name):
             moved.append(np.abs(state[0]["2" + key[1:]] - value).max())
     assert len(moved) > 50 and np.median(moved) > tolerances.STAGE1_MESHES_FLOAT32
     print(name, max((error, key) for key, error in errors.items()), np.median(moved))
+    norms = [losses[i]["1/grad_norm"] for i in (0, 1)]
+    assert abs(norms[1] / norms[0] - 1) < tolerances.STAGE1_MESHES_GRADIENT
     assert max(errors.values()) < tolerances.STAGE1_MESHES_FLOAT32
 
 

@@ -29,6 +29,8 @@ def test_a_split_state_is_smaller_and_talks_more():
     whole = arithmetic.estimate(toy(MeshConfig(fsdp=1)), NODE, 4)
     split = arithmetic.estimate(toy(MeshConfig(fsdp=4)), NODE, 4)
     assert split.state == whole.state / 4 and split.mesh == {"data": 2, "fsdp": 4}
+    # While it computes a GPU holds the parameters whole.
+    assert split.activations == whole.activations + 2 * 4 * WIDTH**2
     assert split.communication == pytest.approx(1.5 * whole.communication)
 
 

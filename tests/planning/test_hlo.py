@@ -52,6 +52,34 @@ def test_collectives_have_the_bytes_of_their_results_and_their_group(program):
     assert sum(o.opcode in hlo.COLLECTIVES for o in program.operations) == 2
 
 
+def test_what_is_asynchronous_counts_once():
+    """A gather's start, middle and end are fusions that each name it, by one channel."""
+    line = "  %g{} = f32[512]{{0}} all-gather(%p{}), channel_id=3, replica_groups=[2,8]<=[16]\n"
+    fused = (
+        "%fused.{0} (p{0}: f32[64]) -> f32[512] {{\n  %p{0} = f32[64]{{0}} parameter(0)\n{1}}}\n\n"
+    )
+    call = "  %f{0} = f32[512]{{0}} fusion(%p), kind=kCustom, calls=%fused.{0}\n"
+    text = "".join(fused.format(i, line.format(i, i)) for i in range(3))
+    text += "ENTRY %main (p: f32[64]) -> f32[512] {\n  %p = f32[64]{0} parameter(0)\n"
+    found = hlo.read(text + "".join(call.format(i) for i in range(3)) + "}\n")
+    gathers = [o for o in found.operations if o.opcode == "all-gather"]
+    assert [(o.result, o.group) for o in gathers] == [(4 * 512, 8)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "types", "size"),
+    [
+        ("collective-permute", "(f32[512]{0}, f32[512]{0}, u32[]{:T(128)}, u32[]{:T(128)})", 512),
+        ("all-reduce", "(f32[512]{0}, f32[64]{0})", 576),
+        ("all-gather", "((f32[8]{0}, f32[1]{0}), (f32[64]{0}, f32[8]{0}))", 72),
+    ],
+)
+def test_the_results_of_an_asynchronous_start(kind, types, size):
+    text = "ENTRY %main (p: f32[8]) -> f32[8] {\n  %p = f32[8]{0} parameter(0)\n"
+    found = hlo.read(f"{text}  %s = {types} {kind}-start(%p), channel_id=1\n}}\n")
+    assert one(found, "s").result == 4 * size
+
+
 def test_what_no_cycles_are_estimated_of_has_its_rows(program):
     found = {o.name: (o.shuffle, o.rows) for o in program.operations if o.shuffle}
     assert found == {
@@ -65,6 +93,8 @@ def test_other_ways_to_write_a_group():
     line = "  %r = f32[8]{0} all-reduce(%p), replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=%sum\n"
     text = "ENTRY %main (p: f32[8]) -> f32[8] {\n  %p = f32[8]{0} parameter(0)\n" + line + "}\n"
     assert hlo.read(text).operations[0].group == 4
+    named = "mesh['axis_0'=1,'axis_1'=2,'axis_2'=3], device_ids=([2,3]T(1,0)) {'axis_1'}"
+    assert hlo.read(text.replace("{{0,1,2,3},{4,5,6,7}}", named)).operations[0].group == 2
     everyone = text.replace("{{0,1,2,3},{4,5,6,7}}", "{}")
     assert hlo.read(everyone).operations[0].group == 0
 

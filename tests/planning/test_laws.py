@@ -102,11 +102,12 @@ def test_a_single_attempt_is_no_bracket(attempts):
     assert len(made) == attempts and low.fits and high is None
 
 
-@pytest.mark.parametrize("apart", [0.5, 0.05, 0.0])
-def test_how_near_the_answer_has_to_be(apart):
-    made = searched(lambda rows: rows + rows**2 // 1000, apart=apart, attempts=40)
+@pytest.mark.parametrize("step", [1, 3, 8])
+def test_how_near_the_answer_is(step):
+    made = searched(lambda rows: rows + rows**2 // 1000, step=step, attempts=40)
     low, high = search.bracket(made)
-    assert high is not None and high.rows - low.rows <= max(1, apart * low.rows)
+    assert high is not None and high.rows - low.rows == step
+    assert all(one.rows % step == 0 for one in made) and search.is_settled(made, step)
 
 
 def test_one_row_too_many_says_how_much_is_missing():

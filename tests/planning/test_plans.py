@@ -98,6 +98,9 @@ def test_gpus():
     assert isinstance(node, chips.Node)
     plan = plans.for_node(toy(), node, plans.Request(batch=plans.MAX, attempts=3), lambda _: None)
     text = report.text(plan)
+    request = plans.Request(batch=plans.MAX, attempts=3)
+    parts = plans.for_node(dataclasses.replace(toy(), parts=3), node, request, lambda _: None)
+    assert parts["search"][0]["rows"] == 3 and parts["rows_per_chip"] % 3 == 0
     assert "nothing compiled and nothing run" in text and "40% of the peak" in text
     assert "activations, an estimate" in text and plan["rows_per_chip"] > 64
     assert json.loads(report.to_json(plan))["topology"] == "gpu:8xa100"
@@ -142,7 +145,11 @@ def test_the_real_compiler():
     assert {"first", "second"} <= {part["name"] for part in plan["modules"]}
     # The gradients are summed over the chips; a split state takes a sixteenth.
     assert whole.collectives["all-reduce"][1] >= 4 * WIDTH**2
-    assert split.arguments < whole.arguments / 4 and "all-gather" in split.collectives
+    assert split.arguments < whole.arguments / 4
+    # Each of the two weights is gathered once, as the step asks, and nothing else is sent about;
+    # in bfloat16, in which a TPU multiplies.
+    assert split.collectives["all-gather"] == (2, 2 * 2 * WIDTH**2)
+    assert split.collectives.keys() == {"all-gather", "all-reduce"}
 
 
 @needs_compiler

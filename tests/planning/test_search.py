@@ -41,12 +41,12 @@ def test_attempts_end():
     assert len(made) == 3 and best(made).fits
 
 
-def test_near_enough():
-    made = searched(lambda rows: rows + rows**2 // 10_000, apart=0.1)
-    low = best(made).rows
-    assert 800 < low <= 1000 and len(made) < 6
+def test_in_steps():
+    made = searched(lambda rows: 100 + 30 * rows, step=4)
+    assert best(made).rows == 28 and is_settled(made, 4)
+    assert all(one.rows % 4 == 0 for one in made)
 
 
 def test_nothing_fits():
-    with pytest.raises(UserError, match="not even one row"):
+    with pytest.raises(UserError, match="not even 1 row"):
         searched(lambda rows: 2000)

@@ -89,6 +89,14 @@ def test_slices_of_any_size():
     assert timing.sides(128, 3) == (4, 4, 8) and timing.sides(8, 3) == (2, 2, 2)
 
 
+def test_sums_grow_with_a_slice_that_is_all_fsdp():
+    reduced = dataclasses.replace(OPERATION, opcode="all-reduce", result=10**8, cycles=0, group=16)
+    gathered = dataclasses.replace(reduced, opcode="all-gather")
+    for one, grows in ((reduced, True), (gathered, False)):
+        here, there = timing.scaling([one], CHIP, (4, 4), 16, (16, 256))
+        assert (there.communication > 1.04 * here.communication) == grows, one.opcode
+
+
 def test_scaling():
     reduced = dataclasses.replace(OPERATION, opcode="all-reduce", result=10**8, cycles=0)
     gathered = dataclasses.replace(reduced, opcode="all-gather", group=4)

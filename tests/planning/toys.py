@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxgesture.core.accumulate import gradients
 from jaxgesture.core.sharding import MeshConfig
 from jaxgesture.planning.subjects import EVERYWHERE, KEY, ROWS, STATE, Argument, Subject, array
 
@@ -18,7 +19,9 @@ def toy(mesh: MeshConfig | None = None) -> Subject:
 
     def step(weights, rows, key):
         del key
-        value, slope = jax.value_and_grad(loss)(weights, rows)
+        value, slope, *_ = gradients(
+            lambda weights, rows, *_: (loss(weights, rows), ({}, {}, {})), weights, rows, {}, 1
+        )
         return jax.tree.map(lambda w, s: w - s, weights, slope), value
 
     weights = {"first": array(WIDTH, WIDTH), "second": array(WIDTH, WIDTH)}
