@@ -67,7 +67,7 @@ def open_media(path: str | os.PathLike[str], kind: str) -> "InputContainer":
     advice = f"give {named}, or copy it again if it was cut off"
     try:
         # "file:" keeps names such as "12:30.mp4" from being read as a protocol.
-        container = av.open(f"file:{file}", metadata_errors="replace")
+        container = av.open(f"file:{file}", **_lenient(av.__version__))
     except (FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(f"{path} is not a readable {kind} file ({reason}); {advice}") from error
@@ -76,6 +76,11 @@ def open_media(path: str | os.PathLike[str], kind: str) -> "InputContainer":
         container.close()
         raise UserError(f"{path} is not {named}; {advice}")
     return container
+
+
+def _lenient(version: str) -> dict[str, Any]:
+    """Metadata that is no UTF-8 is no reason to fail; PyAV 19 replaces it without being told."""
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def video_stream(container: "InputContainer") -> Any | None:

@@ -78,6 +78,7 @@ def test_errors_that_no_user_can_mend_are_shown_whole(command, error):
         command(_raising(error))
 
 
+@pytest.mark.filterwarnings("default")
 def test_warnings_of_data_are_shown_each_time(command):
     def work():
         for _ in range(2):

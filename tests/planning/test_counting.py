@@ -43,7 +43,7 @@ def test_loops_count_as_often_as_they_turn_and_branches_once():
 def test_what_the_backward_pass_needs_is_alive_and_rematerialisation_lowers_it():
     def layers(x, kept):
         def layer(y):
-            return jnp.tanh(jnp.tanh(jnp.tanh(y)))
+            return jnp.sin(jnp.sin(jnp.sin(y)))
 
         chosen = layer if kept else jax.checkpoint(layer)
         for _ in range(8):
@@ -53,8 +53,8 @@ def test_what_the_backward_pass_needs_is_alive_and_rematerialisation_lowers_it()
     def slope(kept):
         return count(jax.grad(lambda x: layers(x, kept)), array(1024)).memory / 4096
 
-    # tanh keeps two values.
-    assert 48 <= slope(True) <= 52
+    # A sine keeps its cosine; rematerialised, a layer its input.
+    assert 24 <= slope(True) <= 28
     assert 8 <= slope(False) <= 16
 
 

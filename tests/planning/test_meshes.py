@@ -71,8 +71,8 @@ def test_the_assumed_efficiency_scales_the_operations_alone(efficiency):
 
 
 def test_more_rows_take_more_of_everything_but_gradients():
-    few, many = (arithmetic.estimate(toy(), NODE, rows) for rows in (2, 64))
-    assert many.flops == 32 * few.flops and many.inputs == 32 * few.inputs
+    few, many = (arithmetic.estimate(toy(), NODE, rows) for rows in (2, 2048))
+    assert many.flops == 1024 * few.flops and many.inputs == 1024 * few.inputs
     assert many.activations > few.activations and many.moving > few.moving
     assert (many.state, many.communication) == (few.state, few.communication)
     assert many.memory == many.state + many.inputs + many.activations
