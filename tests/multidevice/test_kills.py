@@ -47,7 +47,7 @@ def kill(command, folder, victim, *, devices=2, flags="", after=toys.EVERY, time
         start = time.monotonic()
         _, err = running[1 - victim].communicate(timeout=120)
         print(f"process {victim} killed, the other ended after {time.monotonic() - start:.2f} s")
-        assert running[1 - victim].returncode == 1
+        assert running[1 - victim].returncode == 1, err[-3000:]
         last = err.rstrip().splitlines()[-1]
         assert last.startswith(
             f"jaxgesture: error: process {victim} of 2 stopped answering while this one was at step"

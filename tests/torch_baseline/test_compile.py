@@ -33,6 +33,7 @@ def apart(ours, theirs):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
 def test_compiled_parts_are_the_parts():
     """A convolution network with its heads, and the warp; compiling all of it takes minutes."""
     ours = network(extractor_blocks=(0, 0, 0)).eval()
