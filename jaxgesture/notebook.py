@@ -159,6 +159,26 @@ def history(workdir: str | os.PathLike) -> Any:
     return Image(str(path), width=WIDTH)
 
 
+def scores(workdir: str | os.PathLike) -> Any:
+    """A table to display of the newest PSNR on held-out clips, with its controls.
+
+    Args:
+      workdir: of a training of stage 1.
+
+    Raises:
+      UserError: nothing was judged yet.
+    """
+    from jaxgesture.core.metrics import FILE, read_scalars
+
+    folder = pathlib.Path(workdir)
+    lines = read_scalars(folder) if (folder / FILE).is_file() else []
+    judged = [line for line in lines if "eval/psnr" in line]
+    if not judged:
+        raise UserError(f"{folder} was not judged yet; train on, to an evaluation at least")
+    values = [(name[5:], x) for name, x in judged[-1].items() if name.startswith("eval/psnr")]
+    return table(["held-out clips", f"dB at step {judged[-1]['step']}"], *values)
+
+
 def _squares(row: Any, side: int) -> list[Any]:
     return [row[:, i : i + side] for i in range(0, row.shape[1], side)]
 

@@ -119,6 +119,20 @@ def test_a_long_history_is_thinned_out(tmp_path):
         notebook.history(tmp_path / "other")
 
 
+def test_scores_of_the_newest_evaluation(tmp_path):
+    log(tmp_path, {"step": 5, "train/loss": 0.5})
+    for folder in (tmp_path, tmp_path / "other"):
+        with pytest.raises(UserError, match="was not judged yet; train on"):
+            notebook.scores(folder)
+    log(tmp_path, {"step": 5, "eval/psnr": 20.0, "eval/ssim": 0.5}, {"step": 6, "train/loss": 0.4})
+    log(tmp_path, {"step": 10, "eval/psnr": 21.0, "eval/psnr_mean_frame": 19.5, "eval/ssim": 0.6})
+    lines = notebook.scores(tmp_path).data.splitlines()
+    assert "step 10" in lines[0] and "step 5" not in lines[0]
+    assert [line.split()[1:4:2] for line in lines[2:]] == [
+        ["psnr", "21"], ["psnr_mean_frame", "19.5"]
+    ]  # fmt: skip
+
+
 def test_videos_are_embedded_beside_each_other(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"film")
     (tmp_path / "b.JPG").write_bytes(b"picture")

@@ -171,7 +171,8 @@ def newest_readable(
             raise
         except Exception as error:  # noqa: BLE001 - Orbax and TensorStore raise many kinds
             failed = _reason(error)
-        # A disk may fail one host alone: all take the same step, or none.
+        # All take the same step, or none. Where a disk fails one host in the middle of `read`, the
+        # others wait for it within Orbax, and its time-out ends them.
         if together and in_any_process(bool(failed)):
             failed = failed or "another process cannot read it"
         if failed:

@@ -31,9 +31,7 @@ def page(report: VideoReport) -> str:
         summary=_lead(report),
         tables="\n".join(map(_table, video_tables.tables(report.summary))),
         missing=_missing(report),
-        scatter=_figure(
-            video_plots.scatter(report.measured), "Every point is a clip. On a line: as the true."
-        ),
+        scatter=_scatter(report),
         clips="\n".join(_clips(report, label) for label in _generated(report)),
         published="\n".join(map(_table, video_tables.published_tables())),
         problems=_list(
@@ -99,6 +97,12 @@ def _figure(svg: str | None, text: str) -> str:
     if svg is None:
         return ""
     return f"<figure>{svg}<figcaption>{html.escape(text)}</figcaption></figure>"
+
+
+def _scatter(report: VideoReport) -> str:
+    text = "Every point is a clip. On a line: as the true."
+    figure = _figure(video_plots.scatter(report.measured), text)
+    return f"<section><h2>Clip by clip</h2>{figure}</section>" if figure else ""
 
 
 def _clips(report: VideoReport, label: str) -> str:
