@@ -35,5 +35,8 @@ class StopRequests:
         if self.requested is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = signal.Signals(number)
+        # Several processes ask each other when they log.
+        alone = jax.process_count() == 1
+        when = b"after this step" if alone else b"at the next step that is logged"
         # Not `print`, which must not be called again while it is writing.
-        os.write(2, b"\nstopping after this step; Ctrl-C stops at once\n")
+        os.write(2, b"\nstopping " + when + b"; Ctrl-C stops at once\n")

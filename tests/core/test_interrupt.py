@@ -27,6 +27,13 @@ def test_a_signal_is_a_request_and_what_was_there_before_comes_back(number, capf
     assert capfd.readouterr().err == "\nstopping after this step; Ctrl-C stops at once\n"
 
 
+def test_several_processes_are_told_when_they_ask_each_other(monkeypatch, capfd):
+    monkeypatch.setattr(interrupt.jax, "process_count", lambda: 2)
+    with StopRequests():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert "\nstopping at the next step that is logged; " in capfd.readouterr().err
+
+
 def test_a_second_ctrl_c_stops_at_once_and_leaves_nothing_behind():
     before = handlers()
     with pytest.raises(KeyboardInterrupt):
