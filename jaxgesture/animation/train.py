@@ -291,6 +291,7 @@ def train(config: Any, workdir: str | os.PathLike, **how: Unpack[RunKeywords]) -
         return reconstruction.mean_scores(results)
 
     judged = built["eval"].split
+    batches.check_judged(judged, dataset.splits)
     can_judge = judged in dataset.splits and any(c.frames > 1 for c in dataset.clips(judged))
     if not can_judge:
         warnings.warn(

@@ -10,6 +10,7 @@ COMMAND VALUE`. Dashes within the name of a flag are read as underscores.
 import contextlib
 import pathlib
 import sys
+import traceback
 import types
 from collections.abc import Mapping, Sequence
 
@@ -59,11 +60,19 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
         if len(text) > 1 and text[0] == text[-1] == "'":  # the repr of a message
             text = text[1:-1]
         if isinstance(error, AttributeError | KeyError):
-            text = f"no such key in the configuration: {text}"
+            text = f"no such key in the configuration: {_key(text, argv)}"
+        if isinstance(error, SyntaxError):
+            text = f"{error.filename} line {error.lineno} is no Python: {text}"
         raise UserError(f"{text}; see jaxgesture {argv[0]} --help") from error
     except OSError as error:
         raise UserError(
             f"cannot read the config file {error.filename}: {error.strerror}"
+        ) from error
+    except UserError:
+        raise
+    except Exception as error:  # a config file is a program
+        raise UserError(
+            f"the config file fails: {type(error).__name__}: {error}; {_where(error)}"
         ) from error
     finally:
         sys.argv = before
@@ -81,6 +90,19 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     return True
+
+
+def _key(text: str, argv: Sequence[str]) -> str:
+    """The flag that a message which is one bare key speaks of."""
+    key = text.strip("\"'")
+    given = (argument.partition("=")[0] for argument in argv)
+    return next((name for name in given if name.endswith(f".{key}")), text)
+
+
+def _where(error: BaseException) -> str:
+    """The innermost place of an error."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"see {last.filename} line {last.lineno}"
 
 
 def _underscored(argument: str, values: flags.FlagValues) -> str:
@@ -101,6 +123,10 @@ def _check_config_file(values: flags.FlagValues, argv: Sequence[str]) -> None:
             if given != name or not argument.startswith("-"):
                 continue
             file = pathlib.Path((value if equals else following).partition(":")[0])
+            if file.is_file() and file.suffix != ".py":
+                raise UserError(
+                    f"--{name}: {file} is no Python file; give one such as configs/stage1.py:debug"
+                )
             if not file.is_file():
                 place = "" if file.is_absolute() else f" in {pathlib.Path.cwd()}"
                 raise UserError(
@@ -179,8 +205,10 @@ def only_of(values: flags.FlagValues, subject: str, of: Mapping[str, set[str]], 
             raise UserError(f"--{name} is not for `{what} {subject}`; leave it out")
 
 
-def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[pathlib.Path]:
-    """The files that a list flag --out names, their folders made; nothing in them is changed.
+def output_files(
+    names: Sequence[str] | None, suffixes: Sequence[str], flag: str = "out"
+) -> list[pathlib.Path]:
+    """The files that a list flag names, their folders made; nothing in them is changed.
 
     Raises:
       UserError: if one ends in none of the suffixes, is a folder, or cannot be written.
@@ -188,9 +216,9 @@ def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[p
     files = [pathlib.Path(name).expanduser() for name in names or ()]
     for file in files:
         if file.suffix not in suffixes:
-            raise UserError(f"--out={file}: name a file that ends in {' or '.join(suffixes)}")
+            raise UserError(f"--{flag}={file}: name a file that ends in {' or '.join(suffixes)}")
         if file.is_dir():
-            raise UserError(f"--out={file} is a folder; name a file in it")
+            raise UserError(f"--{flag}={file} is a folder; name a file in it")
         there = file.exists()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +228,7 @@ def output_files(names: Sequence[str] | None, suffixes: Sequence[str]) -> list[p
                 file.unlink()
         except OSError as error:
             raise UserError(
-                f"--out={file} cannot be written: {error.strerror}; choose another place"
+                f"--{flag}={file} cannot be written: {error.strerror}; choose another place"
             ) from error
     return files
 

@@ -33,6 +33,8 @@ commands:
 A first run, nothing to download:   jaxgesture demo --out=out/demo
 """
 
+INTERRUPTED = "interrupted; the same command goes on from what was saved"
+
 
 def usage() -> str:
     """The text of `jaxgesture --help`."""
@@ -57,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(name: str, argv: Sequence[str]) -> int:
     """Runs a command with its flags; `argv[0]` is the command's name."""
-    from jaxgesture.cli import flags
-
-    module = importlib.import_module(f"jaxgesture.cli.{name}")
     from jaxgesture.core.errors import DataWarning, UserError
 
     warnings.showwarning = show_warning
     warnings.simplefilter("always", DataWarning)
     try:
+        from jaxgesture.cli import flags
+
+        module = importlib.import_module(f"jaxgesture.cli.{name}")
         if not flags.parse(module, argv):
             return 0
         use_compilation_cache()
@@ -72,7 +74,12 @@ def run(name: str, argv: Sequence[str]) -> int:
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command goes on from what was saved", 130)
+        return _fail(INTERRUPTED, 130)
+    except ImportError as error:
+        # Libraries in C++ make such an error of a Ctrl-C while they start.
+        if "initializing the extension" not in str(error) or not _interrupted(error):
+            raise
+        return _fail(INTERRUPTED, 130)
     except OSError as error:
         if error.errno is None:
             raise
@@ -80,6 +87,12 @@ def run(name: str, argv: Sequence[str]) -> int:
             f"{error.filename or 'a file'}: {error.strerror}; check path, rights and disk space"
         )
     return 0
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def use_compilation_cache() -> None:

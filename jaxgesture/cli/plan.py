@@ -55,7 +55,7 @@ def run() -> None:
     """Runs the command."""
     config: Any = flags.required(FLAGS, "config", "name a file, such as configs/stage1.py:paper")
     where = flags.required(FLAGS, "topology", "name a slice, such as v5e:4x4, or gpu:8xh200")
-    files = flags.output_files(FLAGS.json, (".json",))
+    files = flags.output_files(FLAGS.json, (".json",), "json")
     from jaxgesture.planning import arithmetic, chips, plans, report, subjects
 
     place = chips.parse(where)
@@ -78,7 +78,7 @@ def run() -> None:
 def _batch(text: str | None) -> int | str | None:
     if text is None or text == "max":
         return text
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UserError(f"--batch={text}: give a number, or max")
     return int(text)
 

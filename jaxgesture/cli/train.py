@@ -54,7 +54,7 @@ absl_flags.DEFINE_string(
 )  # fmt: skip
 absl_flags.DEFINE_integer(
     "profiler_port", 0, "a port at which TensorBoard can ask this process for a trace",
-    flag_values=FLAGS,
+    lower_bound=0, upper_bound=65535, flag_values=FLAGS,
 )  # fmt: skip
 absl_flags.DEFINE_string(
     "coordinator", None,
@@ -91,6 +91,12 @@ def run() -> None:
     if FLAGS.minutes is not None and not FLAGS.minutes > 0:
         raise UserError(f"--minutes={FLAGS.minutes:g} trains nothing; give more than 0")
     limit = None if FLAGS.minutes is None else 60 * FLAGS.minutes
+    path, step = checkpoint_files.split(workdir)
+    if step is not None:
+        raise UserError(
+            f"--workdir={workdir}: training goes on from the newest checkpoint, not from "
+            f"@{step}; copy {path}, delete the newer ones in its checkpoints, and give the copy"
+        )
     try:
         model = config.model
     except (OSError, AttributeError) as error:  # a missing file is reported at its first use

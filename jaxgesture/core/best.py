@@ -25,13 +25,16 @@ class Scores:
 
     Args:
         directory: of the checkpoints.
-        metric: of the evaluations, by their name for it; "" for none.
-        mode: "max" or "min", what is better.
+        metric: of the evaluations, by their name for it; "" for what the file has, or none.
+        mode: "max" or "min", what is better; of the file, where the metric is.
     """
 
     def __init__(self, directory: epath.Path, metric: str, mode: str):
-        self.path, self.metric, self.mode = directory / FILE, metric, mode
-        self.steps = _read(self.path).get("steps", {})
+        self.path, found = directory / FILE, _read(directory / FILE)
+        if not metric and found.get("metric"):
+            # Or a command that leaves it out would delete the best checkpoint.
+            metric, mode = found["metric"], found["mode"]
+        self.metric, self.mode, self.steps = metric, mode, found.get("steps", {})
 
     def best(self, among: Iterable[int]) -> int | None:
         """Returns the best of some steps, the first of equals; None if none has a score."""

@@ -238,7 +238,9 @@ class Checkpoints:
             folder = self.directory / str(step)
             with contextlib.suppress(OSError, ValueError):  # `restore` warns of it
                 if not checkpoint_files.fault(folder, "meta/"):
-                    return checkpoint_files.read_json(folder, "meta")
+                    found = checkpoint_files.read_json(folder, "meta")
+                    if "stage" in found:
+                        return found
         return None
 
     def restore(

@@ -23,6 +23,7 @@ from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.launch import Launch
 
 T = TypeVar("T")
+_LONGEST_S = 30 * 86400.0  # what the system can wait for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +41,11 @@ class Patience:
     stall_s: float = 1800.0
 
     def __post_init__(self):
-        if min(self.start_s, self.silent_s, self.stall_s) <= 0:
+        if not all(0 < s <= _LONGEST_S for s in (self.start_s, self.silent_s, self.stall_s)):
             raise UserError(
                 f"--start_timeout_s={self.start_s:g}, --peer_timeout_s={self.silent_s:g} and "
-                f"--stall_timeout_s={self.stall_s:g} must be more than 0"
+                f"--stall_timeout_s={self.stall_s:g} must be more than 0 and at most "
+                f"{_LONGEST_S:.0f}, a month"
             )
 
 

@@ -90,11 +90,12 @@ def run(
             f"checkpoint.best_metric={checkpoint.best_metric!r} needs evaluations: give "
             "train.eval_every more than 0 and, where nothing is evaluated, data to evaluate on"
         )
+    meta.check_processes(stage.name, stage.meta)
     key = jax.random.key(train.seed)
     init_key = rng.stream(key, "init")
     shapes = abstract(stage.init, init_key)
     device_mesh = sharding.make_mesh(_settled(mesh, shapes))
-    with Checkpoints(folder, checkpoint) as checkpoints:
+    with workdirs.alone(folder), Checkpoints(folder, checkpoint) as checkpoints:
         stored = checkpoints.meta()
         if stored is not None:
             meta.check(stored, stage.name, stage.meta, folder, free, stage.defaults)

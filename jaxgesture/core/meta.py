@@ -1,12 +1,16 @@
 """What a checkpoint says of the run that wrote it, and whether another run may go on from it."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import jax
+import numpy as np
 
 from jaxgesture.core import config
 from jaxgesture.core.errors import UserError
@@ -18,6 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ("dataset_sha256", "weights_sha256")
 # Hash of the networks that judge it; a run that had none has no such key.
 FROZEN = "frozen_sha256"
+# Keys that say where something lies on one host.
+OF_A_HOST = ("config.data.directory", "config.data.workers")
 # A message is one line: more keys than this are only counted.
 SHOWN = 6
 
@@ -100,6 +106,39 @@ def check(
         raise UserError(
             f"{workdir} was trained with other weights of the networks in its loss; give the same "
             "files again, or use another --workdir"
+        )
+
+
+def check_processes(stage: str, given: Mapping[str, Any]) -> None:
+    """Checks that all processes were started with the configuration and data of the first.
+
+    Raises:
+        UserError: naming the keys that differ; in the other processes that there is one.
+    """
+    if jax.process_count() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    mine = {"config": {"stage": stage}, **given}
+    text = np.frombuffer(json.dumps(mine, default=str).encode(), np.uint8).astype(np.int32)
+    sent = np.zeros(int(multihost_utils.broadcast_one_to_all(np.int32(text.size))), np.int32)
+    if jax.process_index() == 0:
+        sent[:] = text
+    sent = np.asarray(multihost_utils.broadcast_one_to_all(sent)).astype(np.uint8)
+    first = json.loads(sent.tobytes())
+    changed = config.differences(first, mine, OF_A_HOST)
+    wrong = multihost_utils.process_allgather(np.int32(bool(changed)))
+    if changed:
+        listed = [f"{key} is {old!r} there, here {new!r}" for key, (old, new) in changed.items()]
+        raise UserError(
+            f"this process was started with another configuration than process 0: "
+            f"{'; '.join(listed[:SHOWN])}; start all with the same command"
+        )
+    if np.any(wrong):
+        others = ", ".join(map(str, np.flatnonzero(wrong)))
+        raise UserError(
+            f"process {others} was started with another configuration than process 0; it says "
+            "which; start all with the same command"
         )
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -54,8 +54,7 @@ class MetricWriter:
         self._board: Board | None = None
         self._purge = None if step is None else step + 1
         # Now, since the libraries it needs may take seconds to load.
-        with self._shown(step or 0):
-            pass
+        self._show(step or 0, lambda board: None)
 
     def __enter__(self) -> "MetricWriter":
         return self
@@ -80,9 +79,7 @@ class MetricWriter:
         self._lines.add(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
         with self._guard(step, FILE, "its lines wait"):
             self._lines.due()
-        with self._shown(step) as board:
-            for name, value in numbers.items():
-                board.scalar(step, name, value)
+        self._show(step, lambda board: [board.scalar(step, *one) for one in numbers.items()])
 
     def image(self, step: int, name: str, image: UInt8[np.ndarray, "h w c"]) -> None:
         """Writes `images/NAME_STEP.png` and shows it in TensorBoard."""
@@ -93,16 +90,14 @@ class MetricWriter:
         buffer = io.BytesIO()
         Image.fromarray(np.squeeze(image)).save(buffer, "png")
         self._save(step, name, "png", buffer.getvalue())
-        with self._shown(step) as board:
-            board.image(step, name, image)
+        self._show(step, lambda board: board.image(step, name, image))
 
     def video(self, step: int, name: str, video: UInt8[np.ndarray, "t h w c"], fps: float) -> None:
         """Writes `images/NAME_STEP.mp4` and shows it in TensorBoard as an animated image."""
         if not self._active:
             return
         self._save(step, name, "mp4", _mp4(video, fps))
-        with self._shown(step) as board:
-            board.video(step, name, video, fps)
+        self._show(step, lambda board: board.video(step, name, video, fps))
 
     def _save(self, step: int, name: str, suffix: str, data: bytes) -> None:
         path = self.workdir / "images" / f"{name.replace('/', '_')}_{step:07d}.{suffix}"
@@ -114,16 +109,15 @@ class MetricWriter:
                 workdirs.remove(path)
                 raise
 
-    @contextlib.contextmanager
-    def _shown(self, step: int) -> Iterator[Board]:
-        """Gives the board; one that has failed is left for a new one at the next call."""
+    def _show(self, step: int, draw: Callable[[Board], object]) -> None:
+        """Draws on the board; one that has failed is left for a new one at the next call."""
         with self._guard(step, "TensorBoard's file", "it is begun anew when there is room"):
             try:
                 with workdirs.as_os_error(self.workdir):
                     if self._board is None:
                         self._board = Board(self.workdir / "tensorboard", self._purge)
                         self._purge = None
-                    yield self._board
+                    draw(self._board)
             except OSError:
                 board, self._board = self._board, None
                 if board is not None:
@@ -209,34 +203,50 @@ def read_scalars(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     path = workdirs.place(workdir) / FILE
     if not path.exists():
         raise UserError(f"{path} does not exist; is --workdir the folder of a training run?")
+    lines, broken = _lines(path)
+    if broken:
+        raise UserError(f"{path} line {broken[0]} is not JSON of a step; mend or delete the line")
     return [
         {k: float(v) if v in ("nan", "inf", "-inf") else v for k, v in line.items()}
-        for line in _lines(path)
+        for line in lines
     ]
 
 
-def _lines(path: epath.Path) -> list[dict[str, Any]]:
+def _lines(path: epath.Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """What the lines hold, and the numbers of those that are broken, but for the last."""
     lines = path.read_bytes().decode(errors="replace").split("\n")
-    out = []
+    out, broken = [], []
     for number, line in enumerate(lines):
         if not line:
             continue
         try:
-            out.append(json.loads(line))
+            found = json.loads(line)
         except json.JSONDecodeError:
-            # Only what is being written when a process dies may be broken.
-            if number != len(lines) - 1:
-                raise UserError(
-                    f"{path} line {number + 1} is not JSON; mend or delete the line"
-                ) from None
-    return out
+            found = None
+        if isinstance(found, dict) and isinstance(found.get("step"), int):
+            out.append(found)
+        # Only what is being written when a process dies may be broken.
+        elif number != len(lines) - 1:
+            broken.append(number + 1)
+    return out, broken
 
 
 def _mend(path: epath.Path, step: int | None) -> None:
-    """Drops a half-written last line, and the lines after `step` if one is given."""
+    """Drops a half-written last line, and the lines after `step` if one is given.
+
+    Others that are broken go too, with a warning; the file as it was stays beside it.
+    """
     if not path.exists():
         return
-    kept = [line for line in _lines(path) if step is None or line["step"] <= step]
+    lines, broken = _lines(path)
+    if broken:
+        damaged = path.with_name(f"{path.name}.damaged")
+        path.copy(damaged, overwrite=True)
+        _warn(
+            f"{path}: {len(broken)} broken lines, the first is line {broken[0]}, are left out; the "
+            f"file as it was is {damaged.name}"
+        )
+    kept = [line for line in lines if step is None or line["step"] <= step]
     workdirs.write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 

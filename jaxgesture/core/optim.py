@@ -64,6 +64,13 @@ class OptimConfig:
             raise UserError(
                 f"optim.learning_rate={self.learning_rate} learns nothing; choose 0 or more"
             )
+        for name in ("b1", "b2", "b3", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"optim.{name}={getattr(self, name)} is no weight; choose 0 or more, below 1"
+                )
+        if self.warmup_steps < 0:
+            raise UserError(f"optim.warmup_steps={self.warmup_steps} must not be negative")
         if self.accumulate < 1:
             raise UserError(f"optim.accumulate={self.accumulate} must be 1 (whole batches) or more")
 

@@ -17,9 +17,10 @@ class CheckpointConfig:
         keep: how many of the newest stay on disk; 0 keeps all.
         keep_every_steps: steps divisible by this stay for good, besides the newest; 0 for none.
         best_metric: the checkpoint where evaluations measured the best value of this stays too, by
-            the name that metrics.jsonl has after "eval/"; "" for none. Each evaluation counts, at
-            whatever step: where one is the best so far, a checkpoint of that very step is written.
-            Commands take it where they take the workdir, as `runs/stage1@best`.
+            the name that metrics.jsonl has after "eval/"; "" for none, in a workdir that had one
+            for that one. Each evaluation counts, at whatever step: where one is the best so far, a
+            checkpoint of that very step is written. Commands take it where they take the workdir,
+            as `runs/stage1@best`.
         best_mode: "max" or "min", what is better.
     """
 
@@ -36,6 +37,11 @@ class CheckpointConfig:
         if self.best_mode not in best.MODES:
             raise UserError(
                 f"checkpoint.best_mode={self.best_mode!r} must be {' or '.join(best.MODES)}"
+            )
+        if "loss" in self.best_metric and self.best_mode == "max":
+            raise UserError(
+                f"checkpoint.best_metric={self.best_metric!r} with best_mode='max' keeps the worst "
+                "checkpoint; set checkpoint.best_mode=min"
             )
 
 

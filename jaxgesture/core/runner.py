@@ -284,7 +284,13 @@ class Runner:
         if self.stage.evaluate is not None:
             values = self.stage.evaluate(self.state, self.step, self.writer)
             self.writer.scalars(self.step, values, prefix="eval/")
-            if self.checkpoints.improves(values):
+            try:
+                improves = self.checkpoints.improves(values)
+            except UserError:  # a metric that there is not: what was trained is not to be lost
+                self.save(force=True)
+                self.checkpoints.wait()
+                raise
+            if improves:
                 self.save(force=True)
             self.checkpoints.score(self.step, values)
 

@@ -34,6 +34,8 @@ class TrainConfig:
                 f"train.steps={self.steps} and train.log_every={self.log_every} must be positive "
                 f"and train.eval_every={self.eval_every} not negative"
             )
+        if not -(2**63) <= self.seed < 2**63:
+            raise UserError(f"train.seed={self.seed} is too large; choose less than {2**63}")
 
 
 # (state, batch, key), and the frozen arrays behind them where the stage has some.

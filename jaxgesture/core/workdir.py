@@ -79,6 +79,59 @@ def as_os_error(path: epath.Path) -> Iterator[None]:
         raise OSError(errno.EIO, reason(error), os.fspath(path)) from error
 
 
+def lock(path: os.PathLike[str]) -> int | None:
+    """Locks a file or folder for this process until the descriptor returned is closed.
+
+    Returns:
+        The descriptor; None where nothing can be locked (no such file, no such operating system).
+
+    Raises:
+        BlockingIOError: if another holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return descriptor
+
+
+@contextlib.contextmanager
+def alone(folder: epath.Path) -> Iterator[None]:
+    """Keeps other runs out of a work directory; two would mix their checkpoints and metrics.
+
+    Object stores and disks without locks let them in.
+
+    Raises:
+        UserError: if another run is in it.
+    """
+    descriptor = None
+    if jax.process_index() == 0 and not is_url(folder):
+        with contextlib.suppress(OSError):  # `check_writable` tells of it
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = lock(folder)
+        except BlockingIOError:
+            raise UserError(
+                f"another run is at work in {folder}; wait for its end, or give another --workdir"
+            ) from None
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def check_writable(folder: epath.Path) -> None:
     """Creates a folder and writes into it, so that a run does not find out late that it cannot.
 
@@ -91,6 +144,10 @@ def check_writable(folder: epath.Path) -> None:
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.write_text("x")
             probe.unlink()
+    except FileExistsError as error:
+        raise UserError(
+            f"{folder} is a file and should be a folder; move it away, or give another --workdir"
+        ) from error
     except OSError as error:
         raise UserError(
             f"cannot write in {folder} ({reason(error)}); make room or get the rights, or give "

@@ -11,11 +11,12 @@ smaller than a batch works too.
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
 
+from jaxgesture.core.config import nearest
 from jaxgesture.core.errors import UserError
 from jaxgesture.core.types import NumpyBatch
 
@@ -95,6 +96,15 @@ def _check(batch_size: int, process: tuple[int, int]) -> None:
         )
 
 
+def check_judged(split: str, splits: Iterable[str]) -> None:
+    """Raises a UserError if a dataset has no such split to judge a model on.
+
+    One without "validation" clips is no mistake: then nothing is judged.
+    """
+    if split not in ("validation", *splits):
+        raise UserError(f"eval.split={split!r}: the dataset has none; {nearest(split, splits)}")
+
+
 def endless(
     items: Items, *, seed: int, batch_size: int, workers: int, process: tuple[int, int]
 ) -> Batches:
@@ -104,6 +114,8 @@ def endless(
         UserError: the batch cannot be divided over the hosts.
     """
     _check(batch_size, process)
+    if workers < 0:
+        raise UserError(f"data.workers={workers} must be 0 or more")
 
     def batches(start: int) -> Iterator[NumpyBatch]:
         import grain

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+from jaxgesture.core import workdir as workdirs
 from jaxgesture.core.errors import UserError
 
 _DIGITS = 8
@@ -154,19 +155,9 @@ class Target:
 def _locked(path: pathlib.Path) -> int | None:
     """A descriptor that locks a file or folder; None where another has it, or nothing can."""
     try:
-        import fcntl
-    except ImportError:  # Windows
+        return workdirs.lock(path)
+    except BlockingIOError:
         return None
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -89,8 +89,9 @@ class MotionConfig:
                 f"model.standard_deviations is {self.standard_deviations} and model.history_noise "
                 f"{self.history_noise}; choose a number above 0, and 0 or more"
             )
-        if self.heads < 1:
-            raise UserError(f"model.heads is {self.heads}; choose 1 or more")
+        for name in ("width", "feedforward", "heads", "layers", "audio_layers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} is {getattr(self, name)}; choose 1 or more")
         if self.dtype not in DTYPES:
             raise UserError(f"model.dtype is {self.dtype!r}; choose one of {', '.join(DTYPES)}")
         if self.representation != "vector" and (self.feature_size - 3) % 9:

@@ -295,6 +295,7 @@ def train(config: Any, workdir: str | os.PathLike, **how: Unpack[RunKeywords]) -
 
     optimizer = make_optimizer(optim, steps.steps)
     ema_decay = optim.ema_decay or None
+    batching.check_judged(judged.split, {clip.split for clip in dataset.clips()})
     statistics = training_statistics(dataset, model)
     can_judge = any(
         clip.split == judged.split and clip.frames >= model.segment_frames

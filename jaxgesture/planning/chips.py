@@ -24,6 +24,7 @@ class Chip:
       link: bytes a second that a chip sends over all its links to other chips.
       accelerator: how Cloud TPU names a slice, with {count} for cores or chips.
       cores: that `accelerator` counts a chip.
+      largest: sides of the largest slice, of two or three dimensions.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Chip:
     link: float
     accelerator: str
     cores: int = 1
+    largest: tuple[int, ...] = (16, 16)
 
     @property
     def sheet(self) -> Accelerator:
@@ -64,9 +66,9 @@ class Gpu:
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v4", "TPU v4", 1.05, 0.30e12, "v4-{count}", 2),
+        Chip("v4", "TPU v4", 1.05, 0.30e12, "v4-{count}", 2, (16, 16, 16)),
         Chip("v5e", "TPU v5 lite", 1.5, 0.20e12, "v5litepod-{count}"),
-        Chip("v5p", "TPU v5", 1.75, 0.60e12, "v5p-{count}", 2),
+        Chip("v5p", "TPU v5", 1.75, 0.60e12, "v5p-{count}", 2, (16, 20, 28)),
         Chip("v6e", "TPU v6 lite", 1.75, 0.40e12, "v6e-{count}"),
     )
 }
@@ -148,6 +150,16 @@ def parse(text: str) -> Topology | Node:
     sides = tuple(map(int, shape.split("x")))
     if min(sides) < 1:
         raise UserError(f"--topology={text}: a side of 0 chips is none")
+    largest = CHIPS[name].largest
+    if len(sides) != len(largest):
+        shown = "x".join(["2"] * len(largest))
+        raise UserError(
+            f"--topology={text}: slices of {name} have {len(largest)} sides, such as {name}:{shown}"
+        )
+    if any(side > most for side, most in zip(sorted(sides), largest, strict=True)):
+        raise UserError(
+            f"--topology={text}: the largest slice of {name} is {'x'.join(map(str, largest))}"
+        )
     return Topology(CHIPS[name], sides)
 
 

@@ -150,6 +150,8 @@ def test_a_misspelt_flag_names_the_nearest(fails):
         (["prepare", "pats", "--list_downloads"], "--intervals is missing"),
         (["train"], "--config is missing: name a file, such as configs/stage1.py:debug"),
         (["train", STAGE1], "--workdir is missing"),
+        (["train", STAGE1, "--workdir=runs/a@777"], "copy runs/a, delete the newer ones"),
+        (["train", STAGE1, "--workdir=runs/a@best"], "newest checkpoint, not from @best; copy"),
         (["extract"], "--animation is missing"),
         (["extract", "--animation=x"], "--data is missing"),
         (["extract", "--animation=x", "--data=y"], "--out is missing"),
@@ -177,6 +179,16 @@ def test_missing_flags(fails, arguments, message):
         (["train", STAGE1, "--workdir=x", "--minutes=0"], "--minutes=0 trains nothing"),
         (["train", STAGE1, "--config.optim.learning_rate=fast"], "learning_rate"),
         (["train", STAGE1, "--config.model.encoder_widths=1"], "encoder_widths"),
+        (["train", STAGE1, "--config.train.seed=99999999999999999999"], "train.seed=99999"),
+        (["train", STAGE1, "--start_timeout_s=nan"], "--start_timeout_s=nan"),
+        (["train", STAGE1, "--peer_timeout_s=inf"], "at most 2592000, a month"),
+        (["train", STAGE1, "--profiler_port=-1"], "profiler_port"),
+        (
+            ["train", STAGE1, "--config.optim.lr=1"],
+            "no such key in the configuration: --config.optim.lr",
+        ),
+        (["plan", STAGE1, "--topology=gpu:8xh200", "--batch=\u00b2"], "give a number, or max"),
+        (["plan", STAGE1, "--topology=v5e:2x2", "--json=p.txt"], "--json=p.txt: name a file"),
     ],
 )
 def test_values_of_the_wrong_kind(fails, tmp_path, arguments, named):

@@ -223,3 +223,27 @@ def test_the_file_of_a_configuration(tmp_path, monkeypatch, there):
         else:
             with pytest.raises(UserError, match=f"there is no file c.py in {tmp_path}; give FILE"):
                 flags.parse(module, arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nothing = missing_name\n", "the config file fails: NameError: .*missing_name.* line 1"),
+        (
+            "raise RuntimeError('odd')\n",
+            "the config file fails: RuntimeError: odd; see .*c.py line",
+        ),
+        ("import no_such_module\n", "the config file fails: ModuleNotFoundError"),
+        ("\n\ndef (:\n", "c.py line 3 is no Python: invalid syntax"),
+    ],
+)
+def test_a_configuration_that_fails(tmp_path, text, message):
+    file = tmp_path / "c.py"
+    file.write_text(text)
+    module = _command()
+    config_flags.DEFINE_config_file("config", None, "FILE:PRESET", flag_values=module.FLAGS)
+    with pytest.raises(UserError, match=message):
+        flags.parse(module, ["draw", f"--config={file}"])
+    other = file.rename(tmp_path / "c.md")
+    with pytest.raises(UserError, match="c.md is no Python file; give one such as configs/stage1"):
+        flags.parse(module, ["draw", f"--config={other}:debug"])

@@ -110,3 +110,17 @@ def test_compiled_programs_are_kept_below_the_users_cache(monkeypatch, tmp_path,
         assert jax.config.values["jax_compilation_cache_dir"] == "elsewhere"
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_ctrl_c_while_a_library_starts(command):
+    def work():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            text = "Encountered an error while initializing the extension."
+            raise ImportError(text) from error
+
+    status, _, err = command(work)
+    assert status == 130 and err.startswith("jaxgesture: error: interrupted; ")
+    with pytest.raises(ImportError):
+        command(_raising(ImportError("Encountered an error while initializing the extension.")))

@@ -150,3 +150,18 @@ def test_the_newest_stay_whatever_else_does(folder):
 def test_numbers_below_nothing(name):
     with pytest.raises(UserError, match=f"checkpoint.{name}=-1 must not be negative"):
         CheckpointConfig(**{name: -1})
+
+
+def test_a_command_that_names_no_metric_keeps_the_one_of_the_run(folder):
+    scored(folder, {2: 1.0, 4: 3.0, 6: 2.0}, "min")
+    again = Scores(folder, "", "max")
+    assert (again.metric, again.mode, again.best([2, 4, 6])) == ("psnr", "min", 2)
+    again.add(8, {"psnr": 5.0}, [2, 8])
+    assert best_step(folder, [2, 8]) == 2
+    assert Scores(folder, "loss", "min").metric == "loss"  # another one may be named
+
+
+def test_the_largest_loss_is_not_the_best():
+    with pytest.raises(UserError, match="keeps the worst checkpoint; set checkpoint.best_mode=min"):
+        CheckpointConfig(best_metric="loss")
+    CheckpointConfig(best_metric="loss", best_mode="min")

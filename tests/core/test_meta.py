@@ -1,11 +1,15 @@
 """What a checkpoint says of its run, and which other run may go on from it."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from jaxgesture.core import meta
 from jaxgesture.core.errors import UserError
@@ -134,3 +138,49 @@ def test_a_machine_without_a_git_that_answers(monkeypatch, tmp_path, error):
 
     monkeypatch.setattr(meta.subprocess, "run", fail)
     assert meta.commit(tmp_path) is None
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    """Checks as process 1, of which process 0 has another meta; what both say of each other."""
+
+    def check(first, mine, stage="motion"):
+        text = np.frombuffer(
+            json.dumps({"config": {"stage": "motion"}, **first}).encode(), np.uint8
+        )
+        sent = iter([np.int32(text.size), text.astype(np.int32)])
+        monkeypatch.setattr(jax, "process_count", lambda: 2)
+        monkeypatch.setattr(jax, "process_index", lambda: 1)
+        monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda mine: next(sent))
+        gathered = lambda wrong: np.array([0, wrong])  # noqa: E731
+        monkeypatch.setattr(multihost_utils, "process_allgather", gathered)
+        meta.check_processes(stage, mine)
+
+    return check
+
+
+def test_processes_with_the_same_configuration(second_of_two):
+    meta.check_processes("motion", GIVEN)  # alone
+    elsewhere = {**CONFIG, "data": {"directory": "/mnt/b", "workers": 2}}
+    here = {**CONFIG, "data": {"directory": "/mnt/a", "workers": 0}}
+    second_of_two({**GIVEN, "config": elsewhere}, {**GIVEN, "config": here})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": {**CONFIG, "model": {"width": 9}}}, "config.model.width is 9 there, here 8"),
+        ({"dataset_sha256": "b"}, "dataset_sha256 is 'b' there, here 'a'"),
+    ],
+)
+def test_processes_with_other_configurations_are_refused(second_of_two, change, message):
+    with pytest.raises(UserError, match=f"{message}; start all with the same command"):
+        second_of_two({**GIVEN, **change}, GIVEN)
+
+
+def test_the_first_process_names_the_others(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda mine: mine)
+    monkeypatch.setattr(multihost_utils, "process_allgather", lambda wrong: np.array([0, 1, 1]))
+    with pytest.raises(UserError, match="process 1, 2 was started with another configuration"):
+        meta.check_processes("motion", GIVEN)

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxgesture.core.errors import UserError
+from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.metrics import MetricWriter, read_scalars
 
 
@@ -59,3 +59,29 @@ def test_images_and_videos_are_files(tmp_path):
     with av.open(str(tmp_path / "images" / "clip_0000007.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
         assert container.streams.video[0].average_rate == 25
+
+
+def test_lines_that_are_no_objects_are_named(tmp_path):
+    for line in ("5", '{"loss": 1}', "\0\0\0"):
+        (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
+        with pytest.raises(UserError, match="line 2 is not JSON of a step; mend or delete"):
+            read_scalars(tmp_path)
+
+
+def test_a_run_goes_on_without_its_broken_lines_and_keeps_the_file(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(before := '{"step": 1}\n\0\0\n5\n{"step": 3}\n')
+    with pytest.warns(DataWarning, match="2 broken lines, the first is line 2, are left out"):
+        with MetricWriter(tmp_path, step=3) as writer:
+            writer.scalars(4, {"a": 1})
+    assert [line["step"] for line in read_scalars(tmp_path)] == [1, 3, 4]
+    assert (tmp_path / "metrics.jsonl.damaged").read_text() == before
+
+
+def test_a_file_in_the_place_of_tensorboard_ends_nothing(tmp_path):
+    (tmp_path / "tensorboard").write_text("mine")
+    with pytest.warns(DataWarning, match="TensorBoard's file in .* could not be written"):
+        with MetricWriter(tmp_path) as writer:
+            writer.scalars(1, {"a": 1})
+            writer.image(1, "face", np.zeros((8, 8, 3), np.uint8))
+    assert len(read_scalars(tmp_path)) == 1 and list((tmp_path / "images").iterdir())

@@ -66,3 +66,18 @@ def test_mistakes_name_the_key(config, message):
 def test_rates_that_learn_nothing(rate):
     with pytest.raises(UserError, match="optim.learning_rate="):
         OptimConfig(learning_rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("ema_decay", 2.0, "optim.ema_decay=2.0 is no weight; choose 0 or more, below 1"),
+        ("ema_decay", -0.1, "is no weight"),
+        ("b1", 1.0, "optim.b1=1.0 is no weight"),
+        ("b2", float("nan"), "is no weight"),
+        ("warmup_steps", -5, "optim.warmup_steps=-5 must not be negative"),
+    ],
+)
+def test_values_that_would_ruin_a_run(key, value, message):
+    with pytest.raises(UserError, match=message):
+        OptimConfig(**{key: value})

@@ -119,3 +119,23 @@ def test_free_space_is_that_of_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(workdir.shutil, "disk_usage", lambda folder: used)
     assert workdir.free_bytes(epath.Path(tmp_path)) == 12345
     assert workdir.free_bytes(epath.Path("gs://bucket/run")) is None
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    folder = epath.Path(tmp_path / "run")
+    with workdir.alone(folder):
+        with pytest.raises(UserError, match="another run is at work in .*run; wait for its end"):
+            with workdir.alone(folder):
+                pytest.fail("it came in")
+        with workdir.alone(epath.Path(tmp_path / "other")):
+            pass
+    with workdir.alone(folder):  # it has ended
+        pass
+    assert not list(folder.iterdir())
+
+
+def test_what_cannot_be_locked_is_left_to_others(tmp_path):
+    assert workdir.lock(tmp_path / "missing") is None
+    (tmp_path / "file").write_text("mine")
+    with workdir.alone(epath.Path(tmp_path / "file" / "run")):
+        pass

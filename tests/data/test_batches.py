@@ -147,3 +147,15 @@ def test_batches_of_one_shape(rows, size):
     np.testing.assert_array_equal(np.concatenate([part[:count] for part, count in parts]), given)
     last, count = parts[-1]
     assert (last[count:] == given[-1]).all()
+
+
+def test_fewer_than_no_workers():
+    with pytest.raises(UserError, match="data.workers=-1 must be 0 or more"):
+        batches.endless(None, seed=0, batch_size=2, workers=-1, process=(0, 1))
+
+
+def test_a_split_to_judge_on_that_there_is_not():
+    batches.check_judged("test", ["train", "test"])
+    batches.check_judged("validation", ["train"])  # all clips are trained on
+    with pytest.raises(UserError, match="eval.split='tets': .* did you mean 'test'"):
+        batches.check_judged("tets", ["train", "test"])

@@ -41,3 +41,24 @@ def test_what_is_refused(text, message):
 )
 def test_every_chip_has_its_own_data_sheet(chip):
     assert chip.sheet.kind == chip.kind
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("v5e:2x2x2", "slices of v5e have 2 sides, such as v5e:2x2"),
+        ("v5p:2x2", "slices of v5p have 3 sides, such as v5p:2x2x2"),
+        ("v5e:100x100", "the largest slice of v5e is 16x16"),
+        ("v6e:8x32", "the largest slice of v6e is 16x16"),
+        ("v4:1x1x17", "the largest slice of v4 is 16x16x16"),
+    ],
+)
+def test_slices_that_nobody_sells(text, message):
+    with pytest.raises(UserError, match=message):
+        chips.parse(text)
+
+
+def test_the_largest_slices():
+    for name, count in (("v5e:16x16", 256), ("v4:16x16x16", 4096), ("v5p:16x16x24", 6144)):
+        assert chips.parse(name).count == count
+    assert chips.parse("v5p:28x16x20").count == 8960
