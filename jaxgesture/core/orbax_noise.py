@@ -6,6 +6,8 @@ import sys
 import traceback
 import types
 
+from jaxgesture.core import workdir as workdirs
+
 _LIBRARY = os.sep + os.path.join("orbax", "checkpoint") + os.sep
 _reported = sys.unraisablehook
 
@@ -25,6 +27,10 @@ def mute() -> None:
 def _tells(record: logging.LogRecord) -> bool:
     if not record.exc_info:
         return True
+    error = record.exc_info[1]
+    if record.name == "asyncio" and error is not None and workdirs.is_storage(error):
+        # Of many writes to a full disk one reaches the caller; the others have no traceback.
+        return False
     return _LIBRARY not in record.pathname and not _theirs(record.exc_info[2])
 
 

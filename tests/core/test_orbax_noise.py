@@ -59,6 +59,16 @@ def test_tracebacks_of_orbax_are_dropped_and_all_else_is_told(muted, caplog, nam
     assert logged(name, caplog, ORBAX)
 
 
+def test_writes_that_nobody_waited_for_are_dropped(muted, caplog):
+    full = ValueError(
+        "RESOURCE_EXHAUSTED: Error writing x: Failed writing: No space left on device"
+    )
+    for error in (full, OSError(28, "No space left on device")):  # without a traceback
+        assert not logged("asyncio", caplog, OURS, error)
+        assert logged("absl", caplog, OURS, error)
+    assert logged("asyncio", caplog, OURS, ValueError("no"))
+
+
 def test_other_loggers_are_left_alone(muted, caplog):
     assert logged("jaxgesture", caplog, ORBAX, failure(ORBAX))
 
