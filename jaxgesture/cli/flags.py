@@ -12,7 +12,7 @@ import pathlib
 import sys
 import traceback
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags
 from ml_collections import config_flags
@@ -38,7 +38,8 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
       argv: the command's name and its arguments.
 
     Raises:
-      UserError: for an unknown flag or subject, a wrong value, or a stray argument.
+      UserError: for an unknown flag or subject, a wrong value, a stray argument, or a configuration
+        file that fails.
     """
     values = module.FLAGS
     if any(argument in ("-h", "--help", "-help") for argument in argv[1:]):
@@ -54,7 +55,15 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
     sys.argv = list(argv)  # ml_collections looks for its overrides there
     try:
         rest = values(list(argv))[1:]
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, SyntaxError) as error:
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"cannot read the config file {error.filename}: {error.strerror}"
+        ) from error
+    except Exception as error:  # a config file is a program
+        if told := _in_config(error, _config_files(values, argv)):
+            raise UserError(f"the config file fails: {told}") from error
         text = str(error.args[0] if error.args else error)
         text = " ".join(text.replace("\\n", " ").replace("\\'", "'").split())
         if len(text) > 1 and text[0] == text[-1] == "'":  # the repr of a message
@@ -64,16 +73,6 @@ def parse(module: types.ModuleType, argv: Sequence[str]) -> bool:
         if isinstance(error, SyntaxError):
             text = f"{error.filename} line {error.lineno} is no Python: {text}"
         raise UserError(f"{text}; see jaxgesture {argv[0]} --help") from error
-    except OSError as error:
-        raise UserError(
-            f"cannot read the config file {error.filename}: {error.strerror}"
-        ) from error
-    except UserError:
-        raise
-    except Exception as error:  # a config file is a program
-        raise UserError(
-            f"the config file fails: {type(error).__name__}: {error}; {_where(error)}"
-        ) from error
     finally:
         sys.argv = before
     if rest:
@@ -99,10 +98,15 @@ def _key(text: str, argv: Sequence[str]) -> str:
     return next((name for name in given if name.endswith(f".{key}")), text)
 
 
-def _where(error: BaseException) -> str:
-    """The innermost place of an error."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"see {last.filename} line {last.lineno}"
+def _in_config(error: BaseException | None, files: Sequence[pathlib.Path]) -> str:
+    """What was raised in one of the files, and where, "" for nothing."""
+    while error is not None:
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            if pathlib.Path(frame.filename).resolve() in files:
+                told = f"{type(error).__name__}: {error}"
+                return f"{told}; see {frame.filename} line {frame.lineno}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _underscored(argument: str, values: flags.FlagValues) -> str:
@@ -115,6 +119,27 @@ def _underscored(argument: str, values: flags.FlagValues) -> str:
 
 def _check_config_file(values: flags.FlagValues, argv: Sequence[str]) -> None:
     """Says which config file is missing; ml_collections says it late, or not at all."""
+    for name, file in _given_configs(values, argv):
+        if file.is_file() and file.suffix != ".py":
+            raise UserError(
+                f"--{name}: {file} is no Python file; give one such as configs/stage1.py:debug"
+            )
+        if not file.is_file():
+            place = "" if file.is_absolute() else f" in {pathlib.Path.cwd()}"
+            raise UserError(
+                f"--{name}: there is no file {file}{place}; give FILE:PRESET, such as "
+                "configs/stage1.py:debug"
+            )
+
+
+def _config_files(values: flags.FlagValues, argv: Sequence[str]) -> list[pathlib.Path]:
+    return [file.resolve() for _, file in _given_configs(values, argv)]
+
+
+def _given_configs(
+    values: flags.FlagValues, argv: Sequence[str]
+) -> Iterator[tuple[str, pathlib.Path]]:
+    """Flags of configurations, and the files they name."""
     for name in values:
         if not isinstance(values[name], config_flags.config_flags._ConfigFlag):
             continue
@@ -122,17 +147,7 @@ def _check_config_file(values: flags.FlagValues, argv: Sequence[str]) -> None:
             given, equals, value = argument.lstrip("-").partition("=")
             if given != name or not argument.startswith("-"):
                 continue
-            file = pathlib.Path((value if equals else following).partition(":")[0])
-            if file.is_file() and file.suffix != ".py":
-                raise UserError(
-                    f"--{name}: {file} is no Python file; give one such as configs/stage1.py:debug"
-                )
-            if not file.is_file():
-                place = "" if file.is_absolute() else f" in {pathlib.Path.cwd()}"
-                raise UserError(
-                    f"--{name}: there is no file {file}{place}; give FILE:PRESET, such as "
-                    "configs/stage1.py:debug"
-                )
+            yield name, pathlib.Path((value if equals else following).partition(":")[0])
 
 
 def _subjects(module: types.ModuleType) -> tuple[str, ...]:

@@ -94,8 +94,9 @@ def run() -> None:
     path, step = checkpoint_files.split(workdir)
     if step is not None:
         raise UserError(
-            f"--workdir={workdir}: training goes on from the newest checkpoint, not from "
-            f"@{step}; copy {path}, delete the newer ones in its checkpoints, and give the copy"
+            f"--workdir={workdir}: a name that ends in @{step} means a checkpoint, and training "
+            f"goes on from the newest; to go on from another, copy {path}, delete the newer ones "
+            "in its checkpoints, and give the copy"
         )
     try:
         model = config.model

@@ -5,8 +5,10 @@
 Only steps that were evaluated themselves are in it, and only those on disk count.
 """
 
+import contextlib
 import json
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ import jax
 from etils import epath
 
 from jaxgesture.core import workdir as workdirs
-from jaxgesture.core.errors import UserError
+from jaxgesture.core.errors import DataWarning, UserError
 
 FILE = "scores.json"
 MODES = ("max", "min")
@@ -31,10 +33,14 @@ class Scores:
 
     def __init__(self, directory: epath.Path, metric: str, mode: str):
         self.path, found = directory / FILE, _read(directory / FILE)
-        if not metric and found.get("metric"):
+        self._adopted = not metric and bool(found.get("metric"))
+        if self._adopted:
             # Or a command that leaves it out would delete the best checkpoint.
             metric, mode = found["metric"], found["mode"]
         self.metric, self.mode, self.steps = metric, mode, found.get("steps", {})
+        if self._known() and (metric, mode) != (found.get("metric"), found.get("mode")):
+            with contextlib.suppress(OSError):  # the next evaluation tells of it
+                self._write(metric)
 
     def best(self, among: Iterable[int]) -> int | None:
         """Returns the best of some steps, the first of equals; None if none has a score."""
@@ -47,6 +53,14 @@ class Scores:
             UserError: if they lack the metric.
         """
         if not self.metric:
+            return False
+        if self.metric not in values and self._adopted:
+            warnings.warn(
+                f"this run kept its best checkpoint by {self.metric!r}, which the evaluation does "
+                f"not measure now: no other one will be kept; to end that, delete {self.path}",
+                DataWarning,
+                stacklevel=2,
+            )
             return False
         if self.metric not in values:
             raise UserError(
@@ -64,8 +78,15 @@ class Scores:
         # JSON has no number for the others, and they are never best.
         finite = {name: float(v) for name, v in values.items() if math.isfinite(float(v))}
         self.steps[str(step)] = finite
+        # A misspelt metric is not to be taken up by the next command.
+        self._write(self.metric if self.metric in values or self._known() else "")
+
+    def _known(self) -> bool:
+        return bool(self.metric) and any(self.metric in one for one in self.steps.values())
+
+    def _write(self, metric: str) -> None:
         if jax.process_index() == 0:
-            text = json.dumps({"metric": self.metric, "mode": self.mode, "steps": self.steps})
+            text = json.dumps({"metric": metric, "mode": self.mode, "steps": self.steps})
             workdirs.write_whole(self.path, text + "\n")
 
 
@@ -97,6 +118,8 @@ def _read(path: epath.Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
         for name in found["steps"]:
             int(name)
+        if found.get("metric") and found["mode"] not in MODES:
+            raise ValueError(f"mode {found['mode']!r}")
         return found
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(

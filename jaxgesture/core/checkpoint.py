@@ -238,9 +238,7 @@ class Checkpoints:
             folder = self.directory / str(step)
             with contextlib.suppress(OSError, ValueError):  # `restore` warns of it
                 if not checkpoint_files.fault(folder, "meta/"):
-                    found = checkpoint_files.read_json(folder, "meta")
-                    if "stage" in found:
-                        return found
+                    return checkpoint_files.read_json(folder, "meta")
         return None
 
     def restore(

@@ -23,7 +23,7 @@ from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.launch import Launch
 
 T = TypeVar("T")
-_LONGEST_S = 30 * 86400.0  # what the system can wait for
+_LONGEST_S = 20 * 86400.0  # systems count milliseconds in 32 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Patience:
             raise UserError(
                 f"--start_timeout_s={self.start_s:g}, --peer_timeout_s={self.silent_s:g} and "
                 f"--stall_timeout_s={self.stall_s:g} must be more than 0 and at most "
-                f"{_LONGEST_S:.0f}, a month"
+                f"{_LONGEST_S:.0f}, 20 days"
             )
 
 

@@ -75,13 +75,17 @@ def run(
         The state after the last step.
 
     Raises:
-        UserError: if the workdir belongs to another configuration, if the devices divide neither
-            the mesh nor the batch, if the data ends, or at a loss that is not finite (no
+        UserError: if the workdir belongs to another configuration or another run is at work in it,
+            if processes were started differently, if the devices divide neither the mesh nor the
+            batch, if the data ends, or at a loss that is not finite (no
             checkpoint is written then; the last good one stays).
         SystemExit: after SIGTERM (status 0) or Ctrl-C (status 130), once the state is saved.
     """
     start_time = time.monotonic()
     folder = workdirs.place(workdir)
+    distributed.meet()
+    # Hosts may see the same disk at different places.
+    meta.check_processes(stage.name, {**stage.meta, "workdir": folder.name})
     trace = Trace(profile, folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; give a folder as --workdir")
@@ -90,7 +94,6 @@ def run(
             f"checkpoint.best_metric={checkpoint.best_metric!r} needs evaluations: give "
             "train.eval_every more than 0 and, where nothing is evaluated, data to evaluate on"
         )
-    meta.check_processes(stage.name, stage.meta)
     key = jax.random.key(train.seed)
     init_key = rng.stream(key, "init")
     shapes = abstract(stage.init, init_key)
@@ -116,7 +119,9 @@ def run(
             if step >= train.steps:
                 runner.say(f"nothing to do: {folder} has {step} of {train.steps} steps")
                 with distributed.attended():
-                    if not checkpoint_files.as_first_process(runner.evaluated()):
+                    if not checkpoint_files.as_first_process(
+                        jax.process_index() == 0 and runner.evaluated()
+                    ):
                         runner.evaluate()
                 return state
             trace.check(step, train.steps)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgesture.core import config
+from jaxgesture.core import config, meeting
 from jaxgesture.core.errors import UserError
 
 PACKAGES = ("jaxgesture", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -23,7 +23,11 @@ DATA = ("dataset_sha256", "weights_sha256")
 # Hash of the networks that judge it; a run that had none has no such key.
 FROZEN = "frozen_sha256"
 # Keys that say where something lies on one host.
-OF_A_HOST = ("config.data.directory", "config.data.workers")
+OF_A_HOST = (
+    "config.data.directory", "config.data.workers",
+    # What is in these files, `FROZEN` holds.
+    "config.loss.perceptual_weights", "config.loss.local_weights",
+)  # fmt: skip
 # A message is one line: more keys than this are only counted.
 SHOWN = 6
 
@@ -83,6 +87,11 @@ def check(
     Raises:
         UserError: naming the keys that differ, with both values.
     """
+    if "stage" not in stored:
+        raise UserError(
+            f"the newest checkpoint of {workdir} does not say what it is of (its meta is damaged); "
+            "rename its folder, and the one before is taken, or restore it from a copy"
+        )
     if stored["stage"] != stage:
         raise UserError(
             f"{workdir} is the workdir of stage {stored['stage']!r}, not {stage!r}; "
@@ -96,10 +105,8 @@ def check(
             )
     changed = config.differences(stored.get("config", {}), given.get("config", {}), free, defaults)
     if changed:
-        listed = [f"{key} was {old!r}, now {new!r}" for key, (old, new) in changed.items()]
-        more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
         raise UserError(
-            f"{workdir} was trained with another configuration: {'; '.join(listed[:SHOWN])}{more}; "
+            f"{workdir} was trained with another configuration: {_listed(changed, 'was', 'now')}; "
             "set them back, or use another --workdir"
         )
     if stored.get(FROZEN) != given.get(FROZEN):
@@ -112,14 +119,21 @@ def check(
 def check_processes(stage: str, given: Mapping[str, Any]) -> None:
     """Checks that all processes were started with the configuration and data of the first.
 
+    All must call it at once.
+
+    Args:
+        stage: name of the stage.
+        given: its meta, and what else must be the same; JSON values.
+
     Raises:
-        UserError: naming the keys that differ; in the other processes that there is one.
+        UserError: in a process that differs with the keys and both values, in the others with the
+            numbers of those processes.
     """
     if jax.process_count() == 1:
         return
     from jax.experimental import multihost_utils
 
-    mine = {"config": {"stage": stage}, **given}
+    mine = {**given, "stage": stage}
     text = np.frombuffer(json.dumps(mine, default=str).encode(), np.uint8).astype(np.int32)
     sent = np.zeros(int(multihost_utils.broadcast_one_to_all(np.int32(text.size))), np.int32)
     if jax.process_index() == 0:
@@ -129,17 +143,22 @@ def check_processes(stage: str, given: Mapping[str, Any]) -> None:
     changed = config.differences(first, mine, OF_A_HOST)
     wrong = multihost_utils.process_allgather(np.int32(bool(changed)))
     if changed:
-        listed = [f"{key} is {old!r} there, here {new!r}" for key, (old, new) in changed.items()]
         raise UserError(
-            f"this process was started with another configuration than process 0: "
-            f"{'; '.join(listed[:SHOWN])}; start all with the same command"
+            "this process was started with another configuration than process 0: "
+            f"{_listed(changed, 'is there', 'here')}; start all with the same command"
         )
     if np.any(wrong):
-        others = ", ".join(map(str, np.flatnonzero(wrong)))
+        others = [int(index) for index in np.flatnonzero(wrong)]
         raise UserError(
-            f"process {others} was started with another configuration than process 0; it says "
-            "which; start all with the same command"
+            f"not started with the configuration of process 0: {meeting.name(others, len(wrong))}; "
+            "its own line says what differs; start all with the same command"
         )
+
+
+def _listed(changed: Mapping[str, tuple[Any, Any]], before: str, after: str) -> str:
+    listed = [f"{key} {before} {old!r}, {after} {new!r}" for key, (old, new) in changed.items()]
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return "; ".join(listed[:SHOWN]) + more
 
 
 def check_stage(folder: os.PathLike[str], found: Any, wanted: str) -> None:

@@ -6,6 +6,7 @@ with "time" in seconds since 1970 and values that JSON has no number for as "nan
 
 import contextlib
 import io
+import itertools
 import json
 import math
 import os
@@ -240,14 +241,25 @@ def _mend(path: epath.Path, step: int | None) -> None:
         return
     lines, broken = _lines(path)
     if broken:
-        damaged = path.with_name(f"{path.name}.damaged")
-        path.copy(damaged, overwrite=True)
+        try:
+            with workdirs.as_os_error(path):
+                kept = f"the file as it was is {_set_aside(path).name}"
+        except OSError as error:
+            kept = f"the file as it was could not be kept ({workdirs.reason(error)})"
         _warn(
-            f"{path}: {len(broken)} broken lines, the first is line {broken[0]}, are left out; the "
-            f"file as it was is {damaged.name}"
+            f"{path}: {len(broken)} broken lines, the first is line {broken[0]}, are left out; "
+            f"{kept}"
         )
     kept = [line for line in lines if step is None or line["step"] <= step]
     workdirs.write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _set_aside(path: epath.Path) -> epath.Path:
+    """Copies a file to a name that is free."""
+    numbers = (f"{path.name}.damaged{number or ''}" for number in itertools.count())
+    target = next(t for t in (path.with_name(name) for name in numbers) if not t.exists())
+    path.copy(target)
+    return target
 
 
 def _mp4(video: np.ndarray, fps: float) -> bytes:

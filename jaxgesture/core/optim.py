@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import jax.numpy as jnp
 import optax
@@ -64,15 +64,20 @@ class OptimConfig:
             raise UserError(
                 f"optim.learning_rate={self.learning_rate} learns nothing; choose 0 or more"
             )
-        for name in ("b1", "b2", "b3", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(
-                    f"optim.{name}={getattr(self, name)} is no weight; choose 0 or more, below 1"
-                )
+        if self.name == "adan":  # weights of the newest value
+            self._check_weights(("b1", "b2", "b3"), lambda b: 0 < b <= 1, "more than 0, at most 1")
+        else:
+            self._check_weights(("b1", "b2"), lambda b: 0 <= b < 1, "0 or more, below 1")
+        self._check_weights(("ema_decay",), lambda b: 0 <= b < 1, "0 or more, below 1")
         if self.warmup_steps < 0:
             raise UserError(f"optim.warmup_steps={self.warmup_steps} must not be negative")
         if self.accumulate < 1:
             raise UserError(f"optim.accumulate={self.accumulate} must be 1 (whole batches) or more")
+
+    def _check_weights(self, names: Iterable[str], fits: Callable[[float], bool], bounds: str):
+        for name in names:
+            if not fits(getattr(self, name)):
+                raise UserError(f"optim.{name}={getattr(self, name)} is no weight; choose {bounds}")
 
 
 def make_schedule(config: OptimConfig, total_steps: int) -> optax.Schedule:

@@ -27,10 +27,10 @@ def mute() -> None:
 def _tells(record: logging.LogRecord) -> bool:
     if not record.exc_info:
         return True
-    error = record.exc_info[1]
-    if record.name == "asyncio" and error is not None and workdirs.is_storage(error):
-        # Of many writes to a full disk one reaches the caller; the others have no traceback.
-        return False
+    _, error, trace = record.exc_info
+    # Of many writes to a full disk one reaches the caller; the others have no traceback.
+    if record.name == "asyncio" and error is not None and trace is None:
+        return not workdirs.is_storage(error)
     return _LIBRARY not in record.pathname and not _theirs(record.exc_info[2])
 
 

@@ -17,10 +17,10 @@ class CheckpointConfig:
         keep: how many of the newest stay on disk; 0 keeps all.
         keep_every_steps: steps divisible by this stay for good, besides the newest; 0 for none.
         best_metric: the checkpoint where evaluations measured the best value of this stays too, by
-            the name that metrics.jsonl has after "eval/"; "" for none, in a workdir that had one
-            for that one. Each evaluation counts, at whatever step: where one is the best so far, a
-            checkpoint of that very step is written. Commands take it where they take the workdir,
-            as `runs/stage1@best`.
+            the name that metrics.jsonl has after "eval/"; "" for none, or for the one that the
+            workdir has from an earlier command, with its mode. Each evaluation counts, at whatever
+            step: where one is the best so far, a checkpoint of that very step is written. Commands
+            take it where they take the workdir, as `runs/stage1@best`.
         best_mode: "max" or "min", what is better.
     """
 

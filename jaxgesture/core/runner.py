@@ -289,6 +289,7 @@ class Runner:
             except UserError:  # a metric that there is not: what was trained is not to be lost
                 self.save(force=True)
                 self.checkpoints.wait()
+                self.checkpoints.score(self.step, values)
                 raise
             if improves:
                 self.save(force=True)

@@ -35,7 +35,9 @@ class TrainConfig:
                 f"and train.eval_every={self.eval_every} not negative"
             )
         if not -(2**63) <= self.seed < 2**63:
-            raise UserError(f"train.seed={self.seed} is too large; choose less than {2**63}")
+            raise UserError(
+                f"train.seed={self.seed} does not fit into 64 bits; choose a smaller one"
+            )
 
 
 # (state, batch, key), and the frozen arrays behind them where the stage has some.

@@ -79,8 +79,13 @@ def as_os_error(path: epath.Path) -> Iterator[None]:
         raise OSError(errno.EIO, reason(error), os.fspath(path)) from error
 
 
-def lock(path: os.PathLike[str]) -> int | None:
+def lock(path: os.PathLike[str], create: bool = False) -> int | None:
     """Locks a file or folder for this process until the descriptor returned is closed.
+
+    Args:
+        path: of it.
+        create: makes the file if it is missing. Only files that are opened for writing, which
+            these are, can be locked on NFS.
 
     Returns:
         The descriptor; None where nothing can be locked (no such file, no such operating system).
@@ -93,7 +98,7 @@ def lock(path: os.PathLike[str]) -> int | None:
     except ImportError:  # Windows
         return None
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT if create else os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -110,7 +115,8 @@ def lock(path: os.PathLike[str]) -> int | None:
 def alone(folder: epath.Path) -> Iterator[None]:
     """Keeps other runs out of a work directory; two would mix their checkpoints and metrics.
 
-    Object stores and disks without locks let them in.
+    The lock is on its file `.lock`. Object stores and disks without locks let them in; some disks
+    of several hosts know locks of one host only.
 
     Raises:
         UserError: if another run is in it.
@@ -120,7 +126,7 @@ def alone(folder: epath.Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # `check_writable` tells of it
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = lock(folder)
+            descriptor = lock(folder / ".lock", create=True)
         except BlockingIOError:
             raise UserError(
                 f"another run is at work in {folder}; wait for its end, or give another --workdir"

@@ -89,7 +89,9 @@ class MotionConfig:
                 f"model.standard_deviations is {self.standard_deviations} and model.history_noise "
                 f"{self.history_noise}; choose a number above 0, and 0 or more"
             )
-        for name in ("width", "feedforward", "heads", "layers", "audio_layers"):
+        if self.audio_layers < 0:
+            raise UserError(f"model.audio_layers is {self.audio_layers}; choose 0 or more")
+        for name in ("width", "feedforward", "heads", "layers"):
             if getattr(self, name) < 1:
                 raise UserError(f"model.{name} is {getattr(self, name)}; choose 1 or more")
         if self.dtype not in DTYPES:

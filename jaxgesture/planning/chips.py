@@ -24,7 +24,8 @@ class Chip:
       link: bytes a second that a chip sends over all its links to other chips.
       accelerator: how Cloud TPU names a slice, with {count} for cores or chips.
       cores: that `accelerator` counts a chip.
-      largest: sides of the largest slice, of two or three dimensions.
+      sides: of a slice: two, of at most 16 chips each, or three.
+      most: chips of the largest slice.
     """
 
     name: str
@@ -33,7 +34,8 @@ class Chip:
     link: float
     accelerator: str
     cores: int = 1
-    largest: tuple[int, ...] = (16, 16)
+    sides: int = 2
+    most: int = 256
 
     @property
     def sheet(self) -> Accelerator:
@@ -61,14 +63,16 @@ class Gpu:
         return _sheet(self.kind)
 
 
-# Links: "interchip interconnect bandwidth" of Cloud TPU's system architecture pages. The clocks are
-# those with which dense convolutions compiled here take the time that the peak allows.
+_SIDE = 16  # of a slice of two sides, at most
+# The largest slices: Cloud TPU's pages of each version. Links: "interchip interconnect bandwidth"
+# of its system architecture pages. The clocks are those with which dense convolutions compiled
+# here take the time that the peak allows.
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v4", "TPU v4", 1.05, 0.30e12, "v4-{count}", 2, (16, 16, 16)),
+        Chip("v4", "TPU v4", 1.05, 0.30e12, "v4-{count}", 2, 3, 4096),
         Chip("v5e", "TPU v5 lite", 1.5, 0.20e12, "v5litepod-{count}"),
-        Chip("v5p", "TPU v5", 1.75, 0.60e12, "v5p-{count}", 2, (16, 20, 28)),
+        Chip("v5p", "TPU v5", 1.75, 0.60e12, "v5p-{count}", 2, 3, 6144),
         Chip("v6e", "TPU v6 lite", 1.75, 0.40e12, "v6e-{count}"),
     )
 }
@@ -136,7 +140,7 @@ def parse(text: str) -> Topology | Node:
     """Reads NAME:SHAPE.
 
     Raises:
-      UserError: an unknown chip, or no shape.
+      UserError: an unknown chip, no shape, or one that no slice has.
     """
     name, _, shape = text.partition(":")
     if name == "gpu":
@@ -150,17 +154,18 @@ def parse(text: str) -> Topology | Node:
     sides = tuple(map(int, shape.split("x")))
     if min(sides) < 1:
         raise UserError(f"--topology={text}: a side of 0 chips is none")
-    largest = CHIPS[name].largest
-    if len(sides) != len(largest):
-        shown = "x".join(["2"] * len(largest))
+    chip = CHIPS[name]
+    if len(sides) != chip.sides:
+        shown = "x".join(["2"] * chip.sides)
         raise UserError(
-            f"--topology={text}: slices of {name} have {len(largest)} sides, such as {name}:{shown}"
+            f"--topology={text}: slices of {name} have {chip.sides} sides, such as {name}:{shown}"
         )
-    if any(side > most for side, most in zip(sorted(sides), largest, strict=True)):
+    if math.prod(sides) > chip.most or (chip.sides == 2 and max(sides) > _SIDE):
+        flat = f", {_SIDE}x{_SIDE}" if chip.sides == 2 else ""
         raise UserError(
-            f"--topology={text}: the largest slice of {name} is {'x'.join(map(str, largest))}"
+            f"--topology={text}: the largest slice of {name} has {chip.most} chips{flat}"
         )
-    return Topology(CHIPS[name], sides)
+    return Topology(chip, sides)
 
 
 def _node(text: str, shape: str) -> Node:

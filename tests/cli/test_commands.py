@@ -151,7 +151,7 @@ def test_a_misspelt_flag_names_the_nearest(fails):
         (["train"], "--config is missing: name a file, such as configs/stage1.py:debug"),
         (["train", STAGE1], "--workdir is missing"),
         (["train", STAGE1, "--workdir=runs/a@777"], "copy runs/a, delete the newer ones"),
-        (["train", STAGE1, "--workdir=runs/a@best"], "newest checkpoint, not from @best; copy"),
+        (["train", STAGE1, "--workdir=runs/a@best"], "ends in @best means a checkpoint"),
         (["extract"], "--animation is missing"),
         (["extract", "--animation=x"], "--data is missing"),
         (["extract", "--animation=x", "--data=y"], "--out is missing"),
@@ -181,7 +181,7 @@ def test_missing_flags(fails, arguments, message):
         (["train", STAGE1, "--config.model.encoder_widths=1"], "encoder_widths"),
         (["train", STAGE1, "--config.train.seed=99999999999999999999"], "train.seed=99999"),
         (["train", STAGE1, "--start_timeout_s=nan"], "--start_timeout_s=nan"),
-        (["train", STAGE1, "--peer_timeout_s=inf"], "at most 2592000, a month"),
+        (["train", STAGE1, "--peer_timeout_s=inf"], "at most 1728000, 20 days"),
         (["train", STAGE1, "--profiler_port=-1"], "profiler_port"),
         (
             ["train", STAGE1, "--config.optim.lr=1"],

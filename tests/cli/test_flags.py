@@ -234,6 +234,8 @@ def test_the_file_of_a_configuration(tmp_path, monkeypatch, there):
             "the config file fails: RuntimeError: odd; see .*c.py line",
         ),
         ("import no_such_module\n", "the config file fails: ModuleNotFoundError"),
+        ("\nmine = {}['x']\n", "the config file fails: KeyError: 'x'; see .*c.py line 2"),
+        ("mine = int('x')\n", "the config file fails: ValueError: .*; see .*c.py line 1"),
         ("\n\ndef (:\n", "c.py line 3 is no Python: invalid syntax"),
     ],
 )

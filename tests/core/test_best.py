@@ -8,7 +8,7 @@ import pytest
 from etils import epath
 
 from jaxgesture.core.best import FILE, Scores, best_step
-from jaxgesture.core.errors import UserError
+from jaxgesture.core.errors import DataWarning, UserError
 from jaxgesture.core.retention import CheckpointConfig, Retention
 
 
@@ -159,6 +159,30 @@ def test_a_command_that_names_no_metric_keeps_the_one_of_the_run(folder):
     again.add(8, {"psnr": 5.0}, [2, 8])
     assert best_step(folder, [2, 8]) == 2
     assert Scores(folder, "loss", "min").metric == "loss"  # another one may be named
+    assert best_step(folder, [2, 8]) == 2  # of equal losses the first
+
+
+def test_a_run_that_named_no_metric_does_not_end_for_one(folder):
+    scored(folder, {2: 1.0})
+    with pytest.warns(
+        DataWarning, match="best checkpoint by 'psnr', which the evaluation does not"
+    ):
+        assert not Scores(folder, "", "max").improves({"loss": 1.0}, [2])
+
+
+def test_a_misspelt_metric_is_not_taken_up_and_its_scores_count(folder):
+    Scores(folder, "pnsr", "max").add(2, {"psnr": 3.0}, [2])
+    assert json.loads((folder / FILE).read_text())["metric"] == ""
+    again = Scores(folder, "", "max")
+    assert again.metric == "" and not again.improves({"psnr": 5.0}, [2])
+    assert Scores(folder, "psnr", "max").best([2]) == 2
+    assert best_step(folder, [2]) == 2  # written at once: the run may have ended
+
+
+def test_a_file_with_a_metric_and_no_mode(folder):
+    (folder / FILE).write_text('{"metric": "psnr", "steps": {}}')
+    with pytest.raises(UserError, match="scores.json is damaged .* delete it"):
+        Scores(folder, "", "max")
 
 
 def test_the_largest_loss_is_not_the_best():

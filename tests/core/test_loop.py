@@ -351,3 +351,18 @@ def test_initial_values_do_not_depend_on_weak_types(tmp_path):
 
     made = state.initialize(init, jax.random.key(0), sharding.make_mesh(MeshConfig()))
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(made))
+
+
+def test_a_run_keeps_others_out_of_its_folder_and_asks_the_other_processes(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(loop.meta, "check_processes", lambda *given: asked.append(given))
+
+    def second(step, state, means):
+        with pytest.raises(UserError, match="another run is at work in"):
+            run(tmp_path, 2)
+
+    run(tmp_path, 2, hooks=[second])
+    stage, given = asked[0]
+    assert stage == toy.stage().name and given["workdir"] == tmp_path.name
+    assert given["config"] == toy.stage().meta["config"]
+    run(tmp_path, 4)

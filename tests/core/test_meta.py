@@ -140,47 +140,59 @@ def test_a_machine_without_a_git_that_answers(monkeypatch, tmp_path, error):
     assert meta.commit(tmp_path) is None
 
 
+def test_a_meta_that_says_nothing():
+    with pytest.raises(
+        UserError, match="of runs/x does not say what it is of .* rename its folder"
+    ):
+        check(stored={})
+
+
 @pytest.fixture
 def second_of_two(monkeypatch):
-    """Checks as process 1, of which process 0 has another meta; what both say of each other."""
+    """Checks as process 1, while process 0 has another stage or meta."""
 
     def check(first, mine, stage="motion"):
-        text = np.frombuffer(
-            json.dumps({"config": {"stage": "motion"}, **first}).encode(), np.uint8
-        )
+        message = json.dumps({**first, "stage": stage})
+        text = np.frombuffer(message.encode(), np.uint8)
         sent = iter([np.int32(text.size), text.astype(np.int32)])
         monkeypatch.setattr(jax, "process_count", lambda: 2)
         monkeypatch.setattr(jax, "process_index", lambda: 1)
         monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda mine: next(sent))
         gathered = lambda wrong: np.array([0, wrong])  # noqa: E731
         monkeypatch.setattr(multihost_utils, "process_allgather", gathered)
-        meta.check_processes(stage, mine)
+        meta.check_processes("motion", mine)
 
     return check
 
 
 def test_processes_with_the_same_configuration(second_of_two):
     meta.check_processes("motion", GIVEN)  # alone
-    elsewhere = {**CONFIG, "data": {"directory": "/mnt/b", "workers": 2}}
-    here = {**CONFIG, "data": {"directory": "/mnt/a", "workers": 0}}
-    second_of_two({**GIVEN, "config": elsewhere}, {**GIVEN, "config": here})
+    elsewhere = {"directory": "/mnt/b", "workers": 2}, {"perceptual_weights": "/b/vgg19.pth"}
+    here = {"directory": "/mnt/a", "workers": 0}, {"perceptual_weights": "/a/vgg19.pth"}
+    first, mine = (
+        {**GIVEN, "config": {**CONFIG, "data": data, "loss": loss}}
+        for data, loss in (elsewhere, here)
+    )
+    second_of_two(first, mine)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "stage", "message"),
     [
-        ({"config": {**CONFIG, "model": {"width": 9}}}, "config.model.width is 9 there, here 8"),
-        ({"dataset_sha256": "b"}, "dataset_sha256 is 'b' there, here 'a'"),
+        ({"config": {**CONFIG, "model": {"width": 9}}}, "motion", "model.width is there 9, here 8"),
+        ({"dataset_sha256": "b"}, "motion", "dataset_sha256 is there 'b', here 'a'"),
+        ({}, "animation", "stage is there 'animation', here 'motion'"),
+        ({"workdir": "b"}, "motion", "workdir is there 'b', here '.absent.'"),
     ],
 )
-def test_processes_with_other_configurations_are_refused(second_of_two, change, message):
+def test_processes_with_other_configurations_are_refused(second_of_two, change, stage, message):
     with pytest.raises(UserError, match=f"{message}; start all with the same command"):
-        second_of_two({**GIVEN, **change}, GIVEN)
+        second_of_two({**GIVEN, **change}, GIVEN, stage)
 
 
 def test_the_first_process_names_the_others(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 3)
     monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda mine: mine)
     monkeypatch.setattr(multihost_utils, "process_allgather", lambda wrong: np.array([0, 1, 1]))
-    with pytest.raises(UserError, match="process 1, 2 was started with another configuration"):
+    with pytest.raises(UserError, match="of process 0: processes 1 and 2 of 3; its own line says"):
         meta.check_processes("motion", GIVEN)

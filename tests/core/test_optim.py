@@ -81,3 +81,10 @@ def test_rates_that_learn_nothing(rate):
 def test_values_that_would_ruin_a_run(key, value, message):
     with pytest.raises(UserError, match=message):
         OptimConfig(**{key: value})
+
+
+def test_weights_of_adan_are_those_of_the_newest_value():
+    OptimConfig(name="adan", b1=1.0, b2=1.0, b3=1.0)
+    for key in ("b1", "b2", "b3"):
+        with pytest.raises(UserError, match=f"optim.{key}=0.0 is no weight; choose more than 0"):
+            OptimConfig(name="adan", **{"b1": 0.1, "b2": 0.1, "b3": 0.1, key: 0.0})

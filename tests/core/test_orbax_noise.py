@@ -67,6 +67,7 @@ def test_writes_that_nobody_waited_for_are_dropped(muted, caplog):
         assert not logged("asyncio", caplog, OURS, error)
         assert logged("absl", caplog, OURS, error)
     assert logged("asyncio", caplog, OURS, ValueError("no"))
+    assert logged("asyncio", caplog, OURS, failure(OURS, OSError(104, "Connection reset")))
 
 
 def test_other_loggers_are_left_alone(muted, caplog):

@@ -71,12 +71,14 @@ def test_what_is_not_finite_is_never_best(tmp_path):
     assert restore_networks(f"{tmp_path}@best")[1]["step"] == 4
 
 
-def test_a_metric_that_is_not_measured_names_those_that_are(tmp_path):
+@pytest.mark.parametrize("last", [2, 4])
+def test_a_metric_that_is_not_measured_names_those_that_are(tmp_path, last):
+    scores = {2: 5.0, 4: 1.0}
     with pytest.raises(UserError, match="best_metric='psnr' .* it measures b, score; .* goes on"):
-        run(tmp_path, 4, best_metric="psnr")
+        run(tmp_path, last, scores=scores, best_metric="psnr")
     assert steps(tmp_path) == [2]  # none was due, and nothing that was trained is lost
-    run(tmp_path, 4, best_metric="score")
-    assert restore_networks(f"{tmp_path}@best")[1]["step"] == 4
+    run(tmp_path, last, scores=scores, keep=1, best_metric="score")
+    assert restore_networks(f"{tmp_path}@best")[1]["step"] == 2
 
 
 def test_wrong_wishes_are_refused(tmp_path):
