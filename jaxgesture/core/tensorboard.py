@@ -53,8 +53,9 @@ class Board:
         objects = types.SimpleNamespace(open=_Object, directory_check=lambda path: None)
         register_writer_factory("gs", objects)
         folder.mkdir(parents=True, exist_ok=True)
-        # Its own name holds the second, which two runs may share.
-        suffix = f".{os.getpid()}.{next(_numbers)}"
+        # Its own name holds the second, which two runs may share; TensorBoard reads by name, so
+        # that the later file has to have the later name for a purge to hide what was before it.
+        suffix = f".{os.getpid()}.{next(_numbers):06d}"
         self._writer = EventsWriter(os.path.join(os.fspath(folder), "events"), suffix)
         self._flushed = 0.0
         if purge_step is not None:

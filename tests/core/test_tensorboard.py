@@ -1,5 +1,6 @@
 """What is in TensorBoard's event files, read as the format says."""
 
+import itertools
 import struct
 
 import numpy as np
@@ -63,7 +64,9 @@ def test_pictures_and_moving_pictures(board, tmp_path):
         assert clip.info["duration"] == 40
 
 
-def test_two_boards_of_one_second_have_files_of_their_own(tmp_path):
+def test_boards_of_one_second_have_files_of_their_own_in_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorboard, "_numbers", itertools.count(8))
+    monkeypatch.setattr(tensorboard.time, "time", lambda: 2e9)
     for number in range(3):
         board = Board(epath.Path(tmp_path))
         board.scalar(number, "a", 1.0)
