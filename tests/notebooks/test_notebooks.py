@@ -123,8 +123,10 @@ def runs(tmp_path_factory):
     for name, values in DEBUG.items():
         if name == "02_train_stage1":  # its steps stay: the first run has no time for all of them
             run(f"{name}-cut", name, {**values, "minutes": 0.001}, **checkout)
-        run(name, name, values, **checkout)
-    # Nothing is to be installed any more.
+            run(name, name, values)
+        else:
+            run(name, name, values, **checkout)
+    # A run that resumes finds all installed: without the checkout it would have nothing to install.
     run("03_train_stage2-again", "03_train_stage2", {**DEBUG["03_train_stage2"], "steps": 32})
     found["total"] = time.monotonic() - start
     say(f"total: {found['total']:.1f} s; executed notebooks and their pictures: {kept}")
