@@ -126,7 +126,6 @@ def runs(tmp_path_factory):
             run(name, name, values)
         else:
             run(name, name, values, **checkout)
-    # A run that resumes finds all installed: without the checkout it would have nothing to install.
     run("03_train_stage2-again", "03_train_stage2", {**DEBUG["03_train_stage2"], "steps": 32})
     found["total"] = time.monotonic() - start
     say(f"total: {found['total']:.1f} s; executed notebooks and their pictures: {kept}")
@@ -151,6 +150,11 @@ class TestRun:
             if output.output_type == "stream":
                 assert output.text.count("\r") < 20 and "Traceback" not in output.text
         assert "jaxgesture 0.1.0, JAX " in runs[name].texts("start")
+
+    @pytest.mark.parametrize("name", ["02_train_stage1", "03_train_stage2-again"])
+    def test_nothing_is_installed_again(self, runs, name):
+        # They are given no checkout; pip, which says something of whatever it does, is not called.
+        assert runs[name].outputs("install") == []
 
     def test_data(self, runs):
         run = runs["01_data"]
